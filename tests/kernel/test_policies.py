@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,12 @@ from typing import Any
 import pytest
 from kernel.frames import in_namespace
 from kernel.nft_testbed import address_of, network, plug, serving_testbed, subnet_of
-from kernel.testbed import OUTSIDE, UPLINK, NamespaceTestbed
+from kernel.testbed import OUTSIDE, UPLINK, NamespaceTestbed, script
 
 A, B = "192.168.30", "192.168.31"
 FAMILIES = [(A, B), ("fd00:a", "fd00:b")]
+# 100 changes with 11, as VIRTNET_EVERY_CASE has them.
+CHANGES_OF_ALL = 11 if os.environ.get("VIRTNET_EVERY_CASE") else 2
 WEB = {"protocol": "tcp", "port": 8000}
 
 
@@ -140,6 +144,28 @@ def test_a_change_ends_the_flows_that_it_refuses_and_no_other(testbed: Namespace
         assert f"dst={B}.2" not in listed
 
 
+def test_no_packet_is_lost_while_policies_change(testbed: NamespaceTestbed) -> None:
+    plug(testbed, "b", B)
+    guest = plug(testbed, "a", A)
+    allowed = {"to": f"{B}.2", "network": "b", "protocol": "udp"}
+    policies: list[dict[str, Any]] = [
+        {"allow": [allowed]},
+        {"allow": [allowed, {"network": "b", "protocol": "tcp", "port": 443}]},
+        {"allow": [allowed], "deny": [{"to": "198.51.100.0/24"}]},
+        {"allow": [allowed], "default": "deny", "to_host": "services"},
+        {"allow": [allowed], "default": "deny", "log": True},
+    ]
+    testbed.task("nft", [policed(A, **policies[0]), network("b", B)])
+    flow = guest.start(*script("udp_every_millisecond"), f"{B}.2", "8000")
+    assert flow.stdin is not None and flow.stdout is not None
+    assert flow.stdout.readline() == "ready\n"
+    for policy in (*policies[1:], *policies) * CHANGES_OF_ALL:
+        assert testbed.task("nft", [policed(A, **policy), network("b", B)])["changes"]
+    sent, lost, lost_of_new_flows = json.loads(flow.communicate("end\n", timeout=60)[0])
+    assert sent > 100
+    assert (lost, lost_of_new_flows) == (0, 0)
+
+
 def _connections(testbed: NamespaceTestbed) -> str:
     return testbed.host.run("conntrack", "-L")
 
@@ -163,9 +189,9 @@ def test_a_removed_element_is_repaired_and_hits_stay_without_a_change(testbed: N
     assert testbed.task("nft", desired)["changes"] == []
     listed = testbed.host.run("nft", "list", "set", "inet", "virtnet", "vn_allow_opn_br-a")
     assert "packets 1 " in listed
-    testbed.host.run("nft", "flush", "set", "inet", "virtnet", "vn_deny4_d_br-a")
+    testbed.host.run("nft", "flush", "set", "inet", "virtnet", "vn_deny4_D_br-a")
     assert testbed.task("nft", desired)["changes"]
-    assert "198.51.100.0/24" in testbed.host.run("nft", "list", "set", "inet", "virtnet", "vn_deny4_d_br-a")
+    assert "198.51.100.0/24" in testbed.host.run("nft", "list", "set", "inet", "virtnet", "vn_deny4_D_br-a")
     assert testbed.task("nft", desired)["changes"] == []
 
 

@@ -24,6 +24,7 @@ from ..nft import script as nft_script
 from ..nft.chains import MARK
 from ..nft.listing import Table, parse
 from ..nft.policy import Policy
+from ..nft.script import Delta
 from ..nft.sets import FAMILY, SETS, TABLE, Elements
 from ..nft.spec import RulesSpec, refuse_conflicts
 from . import integrations, integrations_read, ip_forward, mark
@@ -41,13 +42,13 @@ from .zones import RunningZones, desired_zones, unbound_notes
 
 @dataclass(frozen=True)
 class RulesPlan(Plan[Change]):
-    """A plan with the nft script of all changes of the table, and with the connections to end once it is loaded.
+    """A plan with the changes of the table for nft, and with the connections to end once these are loaded.
 
     ``subnets_to_mark``: connections that exist there get the mark for other firewalls. ``helpers``: those of conntrack
     that the table declares.
     """
 
-    script: str = ""
+    table: Delta = Delta()
     flows_to_flush: FlowsToFlush = field(default_factory=FlowsToFlush)
     subnets_to_mark: Sequence[str] = ()
     helpers: Collection[str] = ()
@@ -140,7 +141,7 @@ class RulesReconciler:
         networks = [nft_elements.rules_of(own, bridge) for bridge, own in nft_elements.by_bridge(desired).items()]
         integrate = current.setting.integrate if self.integrate is None else self.integrate
         marks = mark.is_needed(current.firewalls, integrate=integrate, is_set=current.sets_mark)
-        rules, script = _plan_table([network.change() for network in differences], current, desired, marks=marks)
+        rules, table = _plan_table([network.change() for network in differences], current, desired, marks=marks)
         forwards_ipv4 = any(network.forwarded for network in networks)
         forwards_ipv6 = any(network.forwarded and network.ipv6 for network in networks)
         switch = ip_forward.plan(current.forwarding, self.paths, ipv4=forwards_ipv4, ipv6=forwards_ipv6)
@@ -178,7 +179,7 @@ class RulesReconciler:
                     zones=_bound(zones, current.firewalls),
                 ),
             ],
-            script=script,
+            table=table,
             helpers={helper for network in networks for helper in network.helpers},
             flows_to_flush=FlowsToFlush(
                 forwards=[forward for network in differences for forward in network.removed_forwards],
@@ -254,15 +255,15 @@ class RulesReconciler:
         integrations.refuse_panic(plan.changes)
 
     def apply(self, plan: RulesPlan) -> None:
-        """Make the changes in their order, with the script at the first change of the table; then end connections."""
-        script = plan.script
+        """Make the changes in their order, those of the table at the first of them; then end connections."""
+        table = plan.table
         for change in plan.changes:
             if isinstance(change, (ForwardingChange, FirewallChange)):
                 change.make()
-            elif script:
+            elif table.script:
                 load_nat_modules(plan.helpers)
-                self._load(script)
-                script = ""
+                self._load(table)
+                table = Delta()
         flows = plan.flows_to_flush
         if flows.new_forwards or flows.policies:
             cidrs = (cidr for link in read_links().values() for cidr in link.addresses)
@@ -272,9 +273,16 @@ class RulesReconciler:
         if plan.subnets_to_mark:
             conntrack.add_mark(lambda connection: is_of_subnets(connection, plan.subnets_to_mark), MARK)
 
-    def _load(self, script: str) -> None:
-        """Load a script and note the digest of the result; a script that nft refuses changes nothing."""
-        run(["nft", "-f", "-"], stdin=script)
+    def _load(self, change: Delta) -> None:
+        """Load the changes and note the digest of the result; a script that nft refuses changes nothing."""
+        if change.first:
+            run(["nft", "-f", "-"], stdin=change.first)
+        try:
+            run(["nft", "-f", "-"], stdin=change.script)
+        except CommandFailed:
+            if change.first:
+                run(["nft", "-f", "-"], stdin=change.revert, check=False)
+            raise
         table = read_table()
         digests = {nft_script.version(table.elements, marks=table.marks): table.digest} if table else {}
         write_files([File(self._digests_file, json.dumps(digests) if table else None)])
@@ -310,15 +318,15 @@ def _bound(zones: Mapping[str, str], current: Firewalls) -> list[str]:
 
 def _plan_table(
     changes: Sequence[Change], current: RulesState, desired: Elements, *, marks: bool
-) -> tuple[Sequence[Change], str]:
-    """The changes of the table, and the script that makes them; chains that differ are replaced in the same script."""
+) -> tuple[Sequence[Change], Delta]:
+    """The changes of the table, for the diff and for nft; a table that was altered is replaced as a whole."""
     name = f"table {FAMILY} {TABLE}"
     if not desired["vn_bridges"]:
         if current.table is None:
-            return [], ""
-        return changes or [Change(DELETE, name)], nft_script.delete()
+            return [], Delta()
+        return changes or [Change(DELETE, name)], Delta(nft_script.delete())
     if current.table is None:
-        return changes, nft_script.render(desired, marks=marks)
+        return changes, Delta(nft_script.render(desired, marks=marks))
     repairs = []
     faults = _chain_faults(current.table, current.loaded_digests)
     if faults:
@@ -329,9 +337,12 @@ def _plan_table(
         before, after = (f"mark for other firewalls: {'yes' if one else 'no'}\n" for one in (not marks, marks))
         detail = f"{'a mark' if marks else 'no mark'} for other firewalls"
         repairs.append(Change(CHANGE, name, before, after, detail))
-    if repairs:
-        return [*changes, *repairs], nft_script.render(desired, marks=marks)
-    return changes, nft_script.render_delta(current.table.elements, desired, marks=marks) if changes else ""
+    changes = [*changes, *repairs]
+    if faults:
+        return changes, Delta(nft_script.render(desired, marks=marks))
+    if not changes:
+        return [], Delta()
+    return changes, nft_script.render_delta(current.table.elements, desired, marks=marks, marked=current.table.marks)
 
 
 def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:

@@ -52,10 +52,11 @@ def helper_rules() -> list[tuple[str, str]]:
     ]
 
 
-def declarations(helpers: Collection[str]) -> list[str]:
-    """The objects that the rules of these helpers refer to."""
-    return [
-        f'ct helper {helper_set(name)}_{protocol} {{ type "{name}" protocol {protocol}; }}'
+def declarations(helpers: Collection[str]) -> dict[str, str]:
+    """The objects that the rules of these helpers refer to, by name."""
+    objects = [
+        (f"{helper_set(name)}_{protocol}", f'type "{name}" protocol {protocol}')
         for name in sorted(helpers)
         for protocol in PORTS[name][0]
     ]
+    return {name: f"ct helper {name} {{ {content}; }}" for name, content in objects}

@@ -34,7 +34,7 @@ _ICMP = (
 def declarations(elements: Elements) -> dict[str, str]:
     """The declarations of the sets of policies that have elements."""
     sets = {name: policy_set(name) for name, members in elements.items() if members}
-    return {name: one.declaration(elements[name]) for name, one in sorted(sets.items()) if one}
+    return {name: one.declaration for name, one in sorted(sets.items()) if one}
 
 
 def chain_rules(elements: Elements, spoofed: Rules, helpers: Rules) -> dict[str, Rules]:

@@ -5,7 +5,8 @@
 
 Each network has sets of its own, since a lookup in a set with intervals compares all its elements. Entries with the
 same fields share a set; its name tells list, family, fields and bridge: ``vn_allow4_dpn_vn-lab``. It has at most 31
-characters. A set without intervals is a hash table.
+characters. A set without intervals is a hash table; one with intervals has its fields in capitals, since the kernel
+cannot change the one into the other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .sets import Elements, Members
 
 HOST = "host"
 # The fields of elements in their order: source, interface of the other network, destination, protocol, port number.
-_SET = re.compile(r"vn_(allow|deny|host)([46]?)_(s?o?d?p?n?)_([A-Za-z0-9_.-]{1,15})")
+_SET = re.compile(r"vn_(allow|deny|host)([46]?)_(s?o?d?p?n?|S?O?D?P?N?)_([A-Za-z0-9_.-]{1,15})")
 _TYPES = {"s": "{address}", "o": "ifname", "d": "{address}", "p": "inet_proto", "n": "inet_service"}
 _EXPRESSIONS = {"s": "{ip} saddr", "o": "oifname", "d": "{ip} daddr", "p": "meta l4proto", "n": "th dport"}
 _NAMES = {**PROTOCOLS, **WITHOUT_PORTS}
@@ -45,11 +46,13 @@ class PolicySet(NamedTuple):
     family: str
     fields: str
     bridge: str
+    intervals: bool = False
 
     @property
     def name(self) -> str:
         """The name in the kernel."""
-        return f"vn_{self.kind}{self.family}_{self.fields}_{self.bridge}"
+        fields = self.fields.upper() if self.intervals else self.fields
+        return f"vn_{self.kind}{self.family}_{fields}_{self.bridge}"
 
     @property
     def expression(self) -> str:
@@ -57,12 +60,12 @@ class PolicySet(NamedTuple):
         ip = "ip6" if self.family == "6" else "ip"
         return " . ".join(_EXPRESSIONS[one].format(ip=ip) for one in self.fields)
 
-    def declaration(self, keys: Iterable[tuple[str, ...]]) -> str:
-        """The declaration of a set with these elements."""
+    @property
+    def declaration(self) -> str:
+        """The declaration of the set."""
         address = f"ipv{self.family}_addr"
         types = " . ".join(_TYPES[one].format(address=address) for one in self.fields)
-        interval = any(not _is_single(one, part) for key in keys for one, part in zip(self.fields, key[1:]))
-        return "; ".join([f"type {types}", *(["flags interval"] if interval else []), "counter"])
+        return "; ".join([f"type {types}", *(["flags interval"] if self.intervals else []), "counter"])
 
     def text(self, key: tuple[str, ...]) -> str:
         """An element in the syntax of nft: protocols as numbers, since a host need not know the names."""
@@ -79,11 +82,10 @@ class PolicySet(NamedTuple):
 def policy_set(name: str) -> PolicySet | None:
     """The set of a policy with this name, or None for other sets."""
     match = _SET.fullmatch(name)
-    return PolicySet(*match.groups()) if match and match[3] else None
-
-
-def _is_single(one: str, part: str) -> bool:
-    return one == "o" or not ("-" in part or "/" in part)
+    if not match or not match[3]:
+        return None
+    kind, family, fields, bridge = match.groups()
+    return PolicySet(kind, family, fields.lower(), bridge, fields.isupper())
 
 
 def bounds_of(one: str, part: str) -> Interval:
@@ -176,12 +178,13 @@ def elements_of_policy(policy: Policy, bridge: str) -> dict[str, Members]:
 
 
 def _add(elements: dict[str, Members], one: PolicySet, boxes: Sequence[Box]) -> None:
+    disjoint = without_overlaps(boxes)
     members: Members = {
         (one.bridge, *(_text(name, interval, one.family) for name, interval in zip(one.fields, box))): ""
-        for box in without_overlaps(boxes)
+        for box in disjoint
     }
     if members:
-        elements[one.name] = members
+        elements[one._replace(intervals=any(_size(box) > 1 for box in disjoint)).name] = members
 
 
 def _boxes(entry: Entry) -> Iterator[tuple[str, str, Box]]:

@@ -56,8 +56,8 @@ def is_marked(current: RulesState, *, integrate: bool = True) -> bool:
     options = {"name": LAB.name, "bridge": LAB.bridge, "mode": LAB.mode, "subnets": list(LAB.subnets)}
     (spec,) = [RulesSpec.from_options(one) for one in Options({"networks": [options]}).each("networks")]
     plan = RulesReconciler([spec], False, Paths(), integrate=integrate).plan(current)
-    if plan.script:
-        return "ct mark set" in plan.script
+    if plan.table.script:
+        return "ct mark set" in plan.table.script
     assert current.table is not None
     return current.table.marks
 

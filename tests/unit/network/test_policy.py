@@ -82,7 +82,7 @@ def test_names_of_sets_have_at_most_31_characters() -> None:
 
 def test_a_changed_entry_changes_elements_alone() -> None:
     before, after = (merged(rules("lab", LAB, allow=[WEB, {**WEB, "port": port}])) for port in (80, 81))
-    script = nft_script.render_delta(before, after)
+    script = nft_script.render_delta(before, after).script
     assert script == (
         'delete element inet virtnet vn_allow_opn_vn-lab { "vn-dmz" . 6 . 80 }\n'
         'add element inet virtnet vn_allow_opn_vn-lab { "vn-dmz" . 6 . 81 }\n'
@@ -93,7 +93,7 @@ def test_a_set_gets_intervals_only_for_ranges() -> None:
     exact = nft_script.render(merged(rules("lab", LAB, allow=[WEB])))
     ranges = nft_script.render(merged(rules("lab", LAB, allow=[WEB, {**WEB, "port": "8000-8010"}])))
     assert "vn_allow_opn_vn-lab { type ifname . inet_proto . inet_service; counter;" in exact
-    assert "vn_allow_opn_vn-lab { type ifname . inet_proto . inet_service; flags interval; counter;" in ranges
+    assert "vn_allow_OPN_vn-lab { type ifname . inet_proto . inet_service; flags interval; counter;" in ranges
 
 
 def test_the_diff_of_a_policy_is_readable() -> None:

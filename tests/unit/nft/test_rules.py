@@ -195,8 +195,8 @@ def test_a_network_is_read_back_from_its_elements(rules: Rules) -> None:
 def test_a_delta_names_only_what_differs() -> None:
     before = nft_elements.merged([nft_elements.elements_of(Rules("a", "br-a", "nat", (), ("10.0.0.0/24",)))])
     after = nft_elements.merged([nft_elements.elements_of(Rules("a", "br-a", "nat", (), ("10.0.1.0/24",)))])
-    assert nft_script.render_delta(before, before) == ""
-    assert nft_script.render_delta(before, after).splitlines() == [
+    assert nft_script.render_delta(before, before).script == ""
+    assert nft_script.render_delta(before, after).script.splitlines() == [
         'delete element inet virtnet vn_subnets4 { "br-a" . 10.0.0.0/24 }',
         "delete element inet virtnet vn_closed4 { 10.0.0.0/24 }",
         'add element inet virtnet vn_subnets4 { "br-a" . 10.0.1.0/24 }',
@@ -211,7 +211,7 @@ def test_a_changed_rate_replaces_the_element_since_adding_it_again_changes_nothi
         )
         for rate in (10, 20)
     )
-    assert nft_script.render_delta(before, after).splitlines() == [
+    assert nft_script.render_delta(before, after).script.splitlines() == [
         'delete element inet virtnet vn_limited { "br-a" }',
         'add element inet virtnet vn_limited { "br-a" limit rate over 20/second burst 40 packets }',
     ]
@@ -235,9 +235,9 @@ def planned(current: dict[str, object], *desired: dict[str, object]) -> RulesPla
 def test_rules_have_the_interface_of_an_alternative_name_and_a_missing_uplink_is_reported() -> None:
     desired = {**NETWORK, "uplink": "wan0"}
     reconciler = RulesReconciler(specs(desired), True, Paths())
-    assert '"br-a" . "enp1s0"' in reconciler.plan(RulesState(uplinks={"wan0": "enp1s0"})).script
+    assert '"br-a" . "enp1s0"' in reconciler.plan(RulesState(uplinks={"wan0": "enp1s0"})).table.script
     missing = reconciler.plan(RulesState(uplinks={"wan0": ""}))
-    assert '"br-a" . "wan0"' in missing.script
+    assert '"br-a" . "wan0"' in missing.table.script
     assert missing.notes[0].startswith("network 'a': the uplink wan0 does not exist")
     assert not reconciler.plan(RulesState(uplinks={"wan0": "wan0"})).notes
 
@@ -263,7 +263,7 @@ def test_of_several_uplinks_those_that_are_missing_are_reported() -> None:
 def test_rules_go_without_a_helper_that_the_kernel_no_longer_has_and_say_so() -> None:
     reconciler = RulesReconciler(specs({**NETWORK, "conntrack_helpers": ["ftp", "tftp"]}), True, Paths())
     plan = reconciler.plan(RulesState(missing_helpers={"ftp": "nf_conntrack_ftp"}))
-    assert '"tftp"' in plan.script and '"ftp"' not in plan.script
+    assert '"tftp"' in plan.table.script and '"ftp"' not in plan.table.script
     assert plan.notes[0].startswith("network 'a': this kernel lacks nf_conntrack_ftp")
 
 
@@ -294,16 +294,16 @@ def test_connections_that_the_host_itself_answers_end_where_a_forward_takes_thei
 
 
 def test_a_plan_has_one_script_and_flushes_what_is_no_longer_allowed() -> None:
-    assert planned(NETWORK, NETWORK).script == ""
+    assert planned(NETWORK, NETWORK).table.script == ""
     fewer = planned({**NETWORK, "port_forwards": FORWARDED}, {**NETWORK, "port_forwards": FORWARDED[:1]})
-    assert "delete element inet virtnet vn_port4 { tcp . 81" in fewer.script
+    assert "delete element inet virtnet vn_port4 { tcp . 81" in fewer.table.script
     assert [forward.first for forward in fewer.flows_to_flush.forwards] == [81]
     assert fewer.flows_to_flush.subnets == []
     isolated = planned(NETWORK, {**NETWORK, "mode": "isolated"})
     assert isolated.flows_to_flush.subnets == ["10.0.0.0/24"]
     assert not planned({**NETWORK, "mode": "isolated"}, NETWORK).flows_to_flush
     nothing = planned({**NETWORK, "port_forwards": FORWARDED})
-    assert nothing.script == "delete table inet virtnet\n"
+    assert nothing.table.script == "delete table inet virtnet\n"
     assert len(nothing.flows_to_flush.forwards) == 2
     assert nothing.flows_to_flush.subnets == ["10.0.0.0/24"]
 
