@@ -210,7 +210,8 @@ networks:
       contains:
         entry:
           description:
-            - The entry in words, as V(allow -> dmz tcp 443), V(deny 198.51.100.10 -> 192.0.2.0/24), or V(to host udp 53).
+            - The entry in words, as V(allow -> dmz tcp 443), V(deny 198.51.100.10 -> 192.0.2.0/24),
+              or V(to host udp 53).
           type: str
           returned: success
         packets:
@@ -241,7 +242,7 @@ networks:
           type: str
           returned: success
         wanted:
-          description: Whether the network's mode lets it pass.
+          description: Whether mode and policy of the network let it pass.
           type: bool
           returned: success
         verdict:

@@ -49,3 +49,17 @@ def test_info_returns_the_entries_of_each_policy_and_what_they_have_matched(test
     assert allowed == {"entry": "allow -> dmz tcp 8000", "packets": 2}
     assert denied["entry"] == f"deny -> {OUTSIDE}"
     assert denied["packets"] > 0
+
+
+def test_the_check_names_no_network_as_cut_off_whose_policy_refuses_the_outside(testbed: GuardTestbed) -> None:
+    # Without the policy it is a fault that the host forwards nothing that arrives from the outside.
+    closed = "does not forward IPv4 packets that arrive on eth0"
+    testbed.run_playbook(lab())
+    testbed.host.run("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=0")
+    assert closed in testbed.command("check", check=False)
+    testbed.run_playbook(lab(default="deny"))
+    testbed.host.run("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=0")
+    told = testbed.command("check", check=False)
+    assert closed not in told
+    assert "dropped" not in told
+    assert "note: network 'lab': packets guest to outside (IPv4) are refused by its policy" in told

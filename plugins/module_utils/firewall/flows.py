@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..core.options import Address, Interface
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..nft.elements import Rules
+from ..nft.policy import NO_POLICY, Policy
 from ..nft.port_forwards import Forward
 from ..ruleset.packet import Packet
 
@@ -49,7 +50,8 @@ class GuestNetwork:
     guests to the chains of IP too. ``isolated_guests``: frames between guests are not to pass. ``redirected``: dnsmasq
     has ports of its own there. ``uplinks``: the interfaces to the outside by IP version, where they are known;
     ``possible_uplinks``: those that its options name, the preferred one first. ``cut_off``: the IP versions in which
-    the routes of the host lead no packet of a guest to the outside.
+    the routes of the host lead no packet of a guest to the outside. ``policy``: of rules that
+    are not loaded yet.
     """
 
     name: str
@@ -66,6 +68,7 @@ class GuestNetwork:
     redirected: bool = False
     possible_uplinks: Sequence[str] = ()
     cut_off: Collection[int] = ()
+    policy: Policy = NO_POLICY
 
     @staticmethod
     def from_network(network: Network, *, filtered: bool) -> GuestNetwork:
@@ -103,6 +106,7 @@ class GuestNetwork:
             possible_uplinks=rules.uplinks,
             forwards=rules.forwards,
             redirected=bool(rules.redirect_dns or rules.redirect_dhcp),
+            policy=rules.policy,
         )
 
     def guest(self, version: int) -> Address:
@@ -120,7 +124,7 @@ def _known(uplinks: Sequence[str]) -> dict[int, str]:
 
 @dataclass(frozen=True)
 class Flow:
-    """One packet and its reply, hook by hook; ``allowed``: the mode of the network lets it pass."""
+    """One packet and its reply, hook by hook; ``allowed``: mode and policy of the network let it pass."""
 
     network: str
     family: str

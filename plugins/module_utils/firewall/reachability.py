@@ -18,6 +18,7 @@ from ..ruleset.evaluate import traverse_hook
 from ..ruleset.model import Chain, Rule, Ruleset, Table, Verdict
 from ..ruleset.read import read, rule_texts
 from .flows import Flow, GuestNetwork, flows_of
+from .policy_match import refused_by_policy, refuses
 from .remedies import remedy
 from .way_out import WayOut, closed_uplinks, find_ways_out, named, obstacle_notes, obstacle_problems
 
@@ -68,11 +69,12 @@ class DropCause:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the rulesets of the host do to a flow."""
+    """What the rulesets of the host do to a flow; ``by_policy``: the policy of its network refuses it, not its mode."""
 
     flow: Flow
     verdict: str
     causes: Sequence[DropCause] = ()
+    by_policy: bool = False
 
     def as_options(self) -> dict[str, Any]:
         """As JSON for programs."""
@@ -87,7 +89,10 @@ class Finding:
 
 
 def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
-    """What a ruleset does to the packet and the reply of a flow, hook by hook. Pure."""
+    """What a ruleset does to the packet and the reply of a flow, hook by hook. Pure.
+
+    A flow that the policy of its network refuses is not allowed.
+    """
     ct_mark: int | None = 0
     causes: list[DropCause] = []
     verdict = PASSES
@@ -102,6 +107,9 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
             mark, ct_mark = after.mark, after.ct_mark
             for traversal in traversals:
                 certain = not traversal.may_pass
+                if refused_by_policy(traversal):
+                    causes = [_cause(drop, certain) for drop in traversal.drops if drop.certain]
+                    return Finding(replace(flow, allowed=False), REFUSED, tuple(causes), by_policy=flow.allowed)
                 if traversal.drops and (certain or not (flow.allowed and _is_own(traversal.table))):
                     verdict = DROPPED if certain else verdict if verdict == DROPPED else MAY_BE_DROPPED
                     # The certain drops, else all.
@@ -154,6 +162,16 @@ def drop_messages(findings: Iterable[Finding], verdict: str) -> Iterator[str]:
         yield f"{named(names)}: packets {packets} {verb} dropped by {cause_text}{advice}"
 
 
+def policy_notes(findings: Iterable[Finding]) -> Iterator[str]:
+    """A sentence for each network: what of the flows that are checked its policy refuses. Pure."""
+    refused: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.by_policy:
+            refused.setdefault(finding.flow.network, []).append(f"{finding.flow.name} ({finding.flow.family})")
+    for network, flows in refused.items():
+        yield f"network {network!r}: packets {', '.join(flows)} are refused by its policy"
+
+
 def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork], *, marks: bool) -> list[str]:
     """What other tables drop; ours need not be loaded. Pure. ``marks``: ours marks connections for others."""
     own = [_OWN_TABLE] if marks else []
@@ -161,7 +179,7 @@ def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork], *, marks: b
         evaluate_flow(tables if network.mode == "open" else [*tables, *own], flow)
         for network in networks
         for flow in flows_of(network)
-        if flow.allowed
+        if flow.allowed and not refuses(network.policy, flow)
     ]
     uncertain = [
         replace(finding, causes=tuple(cause for cause in finding.causes if cause.certain))
@@ -206,8 +224,8 @@ class Diagnosis:
 
     @property
     def notes(self) -> list[str]:
-        """Allowed packets that may be dropped, and those that the routes of the host do not lead to the outside."""
-        return [*drop_messages(self.findings, MAY_BE_DROPPED), *obstacle_notes(self.ways)]
+        """Allowed packets that may be dropped, or that routes do not lead to the outside, and those of policies."""
+        return [*drop_messages(self.findings, MAY_BE_DROPPED), *obstacle_notes(self.ways), *policy_notes(self.findings)]
 
     def of(self, network: str) -> list[dict[str, Any]]:
         """The findings of one network, as JSON for programs."""
