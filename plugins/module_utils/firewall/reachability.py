@@ -14,10 +14,10 @@ from ..core.files import read_text
 from ..kernel.links import interface_named
 from ..nft.chains import MARK
 from ..nft.sets import FAMILY, TABLE
-from ..ruleset.evaluate import traverse_hook
+from ..ruleset.evaluate import Traversal, traverse_hook
 from ..ruleset.model import Chain, Rule, Ruleset, Table, Verdict
 from ..ruleset.read import read, rule_texts
-from .flows import Flow, GuestNetwork, flows_of
+from .flows import Flow, GuestNetwork, Path, flows_of
 from .policy_match import refused_by_policy, refuses
 from .remedies import remedy
 from .way_out import WayOut, closed_uplinks, find_ways_out, named, obstacle_notes, obstacle_problems
@@ -93,10 +93,29 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
 
     A flow that the policy of its network refuses is not allowed.
     """
-    ct_mark: int | None = 0
     causes: list[DropCause] = []
     verdict = PASSES
-    for path in (flow.forward_path, flow.reply_path):
+    for traversal in traversals_of(ruleset, (flow.forward_path, flow.reply_path)):
+        certain = not traversal.may_pass
+        if refused_by_policy(traversal):
+            causes = [drop_cause(drop, certain=certain) for drop in traversal.drops if drop.certain]
+            return Finding(replace(flow, allowed=False), REFUSED, tuple(causes), by_policy=flow.allowed)
+        if traversal.drops and (certain or not (flow.allowed and _is_own(traversal.table))):
+            verdict = DROPPED if certain else verdict if verdict == DROPPED else MAY_BE_DROPPED
+            # The certain drops, else all.
+            drops = [drop for drop in traversal.drops if drop.certain] or traversal.drops
+            causes += [drop_cause(drop, certain=certain) for drop in drops]
+    if not flow.allowed and verdict == DROPPED:
+        verdict = REFUSED
+    # A packet and its reply may need different rules in one chain.
+    distinct = {(id(cause.chain), id(cause.rule), cause.remedy): cause for cause in causes}
+    return Finding(flow, verdict, tuple(distinct.values()))
+
+
+def traversals_of(ruleset: Ruleset, paths: Iterable[Path]) -> Iterator[Traversal]:
+    """All base chains that a packet and its reply pass, as if none dropped them. Pure."""
+    ct_mark: int | None = 0
+    for path in paths:
         mark: int | None = 0
         if path and path[0].packet.ct_state == "new":
             ct_mark = 0
@@ -105,21 +124,7 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
                 packet = replace(packet, mark=mark, ct_mark=ct_mark)
             after, traversals = traverse_hook(ruleset, hook, packet, family)
             mark, ct_mark = after.mark, after.ct_mark
-            for traversal in traversals:
-                certain = not traversal.may_pass
-                if refused_by_policy(traversal):
-                    causes = [_cause(drop, certain) for drop in traversal.drops if drop.certain]
-                    return Finding(replace(flow, allowed=False), REFUSED, tuple(causes), by_policy=flow.allowed)
-                if traversal.drops and (certain or not (flow.allowed and _is_own(traversal.table))):
-                    verdict = DROPPED if certain else verdict if verdict == DROPPED else MAY_BE_DROPPED
-                    # The certain drops, else all.
-                    drops = [drop for drop in traversal.drops if drop.certain] or traversal.drops
-                    causes += [_cause(drop, certain) for drop in drops]
-    if not flow.allowed and verdict == DROPPED:
-        verdict = REFUSED
-    # A packet and its reply may need different rules in one chain.
-    distinct = {(id(cause.chain), id(cause.rule), cause.remedy): cause for cause in causes}
-    return Finding(flow, verdict, tuple(distinct.values()))
+            yield from traversals
 
 
 def _is_own(table: Table) -> bool:
@@ -127,7 +132,8 @@ def _is_own(table: Table) -> bool:
     return (table.family, table.name) == (FAMILY, TABLE)
 
 
-def _cause(drop: Verdict, certain: bool) -> DropCause:
+def drop_cause(drop: Verdict, *, certain: bool) -> DropCause:
+    """A verdict with its remedy; ``certain``: no verdict of the base chain lets the packet pass."""
     return DropCause(
         chain=drop.chain,
         hook=drop.base.hook,
@@ -137,7 +143,8 @@ def _cause(drop: Verdict, certain: bool) -> DropCause:
     )
 
 
-def _with_text(cause: DropCause, texts: Texts) -> DropCause:
+def with_text(cause: DropCause, texts: Texts) -> DropCause:
+    """With the text of its rule, where nft has it: see rule_texts()."""
     chain, rule = cause.chain, cause.rule
     if rule is None or rule.text:
         return cause
@@ -255,7 +262,7 @@ def diagnose(networks: Iterable[Network]) -> Diagnosis:
     causes = [cause for finding in findings if finding.verdict != REFUSED for cause in finding.causes]
     texts = rule_texts((cause.chain, cause.rule) for cause in causes if cause.rule is not None)
     return Diagnosis(
-        [replace(finding, causes=tuple(_with_text(cause, texts) for cause in finding.causes)) for finding in findings],
+        [replace(finding, causes=tuple(with_text(cause, texts) for cause in finding.causes)) for finding in findings],
         ways,
     )
 
