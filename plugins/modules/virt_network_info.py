@@ -199,6 +199,26 @@ networks:
       type: list
       elements: str
       returned: success
+    policy:
+      description:
+        - The entries of the network's policy as the loaded rules have them, and the flows that each has matched, as
+          C(virtnet policies) lists them. Empty without a policy.
+        - Entries that overlap are loaded as parts that do not.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        entry:
+          description:
+            - The entry in words, as V(allow -> dmz tcp 443), V(deny 198.51.100.10 -> 192.0.2.0/24),
+              or V(to host udp 53).
+          type: str
+          returned: success
+        packets:
+          description:
+            - The first packets of flows that it has matched. The number starts again where the rules are replaced.
+          type: int
+          returned: success
     packets:
       description:
         - What becomes of examples of the network's packets, with their answers, over all base chains of the host,
@@ -222,7 +242,7 @@ networks:
           type: str
           returned: success
         wanted:
-          description: Whether the network's mode lets it pass.
+          description: Whether mode and policy of the network let it pass.
           type: bool
           returned: success
         verdict:
@@ -294,6 +314,9 @@ networks:
           hostname: web
           expires: 1795288842
           remaining: 3412
+      policy:
+        - entry: allow -> dmz tcp 443
+          packets: 12
       packets:
         - way: guest to outside
           network: lab

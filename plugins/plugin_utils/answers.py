@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .answer_policies import Policy, read_policy
 from .answer_values import (
     Address,
     BadAnswer,
@@ -124,6 +125,8 @@ class Definition:
     domain: str = ""
     uplinks: tuple[str, ...] = ()
     forwards: tuple[Forward, ...] = ()
+    isolate_guests: bool = False
+    policy: Policy = Policy()
 
 
 @dataclass(frozen=True)
@@ -233,6 +236,8 @@ def _definition(one: Values) -> Definition:
         domain=one.group("dns").domain("domain", ""),
         uplinks=_uplinks(one),
         forwards=tuple(_forward(item) for item in one.each("port_forwards", most=MOST_FORWARDS)),
+        isolate_guests=one.boolean("isolate_guests", False),
+        policy=read_policy(one.group("policy")),
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from ansible_collections.virtnet.linux.plugins.plugin_utils import answers
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import BadAnswer, plain
 from ansible_collections.virtnet.linux.plugins.plugin_utils.guests import Guest, guests_of
+from ansible_collections.virtnet.linux.plugins.plugin_utils.reach import Matrix, matrix
 from jinja2 import Environment, StrictUndefined, Template
 
 PAGE = Path(__file__).with_name("report.html.j2")
@@ -67,6 +68,7 @@ class Host:
     name: str
     networks: Sequence[Network] = ()
     error: str = ""
+    reach: Matrix = Matrix()
 
     @property
     def wrong(self) -> bool:
@@ -130,7 +132,8 @@ def _host(name: str, result: Any) -> Host:
     guests: dict[str, list[Guest]] = {}
     for guest in guests_of(answer):
         guests.setdefault(guest.network, []).append(guest)
-    return Host(name, [_network(name, one, guests.get(one.name, ())) for one in answer.networks])
+    networks = [_network(name, one, guests.get(one.name, ())) for one in answer.networks]
+    return Host(name, networks, reach=matrix(answer.networks))
 
 
 def _network(host: str, one: answers.Network, guests: Sequence[Guest]) -> Network:
@@ -207,7 +210,7 @@ def as_html(fleet: Fleet) -> str:
     shown; so the style has a rule for each host.
     """
     numbers = range(1, len(fleet.hosts) + 1)
-    hidden = ",\n".join(f"body:has(#host-{i}:target) :is(.host, tbody tr):not(.h{i})" for i in numbers)
+    hidden = ",\n".join(f"body:has(#host-{i}:target) :is(.host, .who, tbody tr):not(.h{i})" for i in numbers)
     chosen = ",\n".join(f"body:has(#host-{i}:target) .hosts [href='#host-{i}']" for i in numbers)
     rules = f"{hidden} {{ display: none; }}\n{chosen} {{ outline: 2px solid; }}\n" if fleet.hosts else ""
     style = STYLE.read_text(encoding="utf-8") + rules

@@ -15,7 +15,14 @@ from .nft_testbed import wait_for_addresses
 from .ovs_testbed import OpenvswitchTestbed
 from .testbed import Namespace, NamespaceTestbed
 
-MODES = ("nat", "nat, ipv6 routed", "routed", "isolated", "open", "nat, guests apart")
+# What policies make of a mode.
+POLICIES: dict[str, dict[str, Any]] = {
+    "nat, policy opens other network": {"allow": [{"network": "b"}]},
+    "isolated, policy opens port 8000": {"allow": [{"network": "b", "protocol": "tcp", "port": 8000}]},
+    "routed, policy denies the rest": {"default": "deny", "allow": [{"protocol": "udp"}]},
+    "nat, policy closes the host": {"to_host": []},
+}
+MODES = ("nat", "nat, ipv6 routed", "routed", "isolated", "open", "nat, guests apart", *POLICIES)
 PROTOCOLS = ("tcp", "udp", "icmp")
 FAMILIES = ("IPv4", "IPv6")
 
@@ -45,7 +52,7 @@ Matrix = dict[tuple[str, str, str], bool]
 
 
 def networks(mode: str) -> list[dict[str, Any]]:
-    """The network a with this mode, and the network b in mode nat."""
+    """The network a with this mode and policy, and the network b in mode nat."""
     network: dict[str, Any] = {
         "name": "a",
         "bridge": "br-a",
@@ -53,6 +60,8 @@ def networks(mode: str) -> list[dict[str, Any]]:
         "subnets": ["192.168.30.0/24", "fd00:a::/64"],
         "isolate_guests": mode.endswith("apart"),
     }
+    if mode in POLICIES:
+        network["policy"] = POLICIES[mode]
     if mode.endswith("ipv6 routed"):
         network["nat"] = {"ipv6": False}
     return [network, {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24", "fd00:b::/64"]}]

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import VirtnetError, printable
+from ..core.errors import VirtnetError, WrongUsage, printable
 from ..core.files import write_files
 from ..core.lock import lock
 from ..core.paths import Paths
+from ..core.protocols import PROTOCOLS
 from ..firewall.policy_hits import policy_hits
 from ..firewall.reachability import diagnose
 from ..firewall.reconciler import read_table
+from ..firewall.trace import PASSES, trace
 from ..guard.lost_macvtaps import still_open
 from ..ipam.in_use import read_kernel_subnets
 from ..network.model import Network
@@ -26,6 +28,8 @@ from ..orchestration.desired_state import RULES
 from ..orchestration.leases import nearly_full, read_leases
 from ..orchestration.restore import HostState, Outcome, load_host_state, missing_ports, reconcile, register
 from ..orchestration.subnet_conflicts import find_moves, live_conflicts, store_moves
+from ..orchestration.trace_ends import Ends
+from ..ruleset.read import read
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,21 @@ def check(paths: Paths, _name: str) -> Answer:
     if not problems:
         text += f"All is well: {len(state.running)} of {len(state.defined)} networks run.\n"
     return Answer(data, text, 1 if problems else 0)
+
+
+def trace_packet(paths: Paths, source: str, destination: str, protocol: str, port: int | None) -> Answer:
+    """Whether a packet would pass, a line for each family; raises WrongUsage. ``protocol``: "" for a ping."""
+    with_ports = protocol in PROTOCOLS.values()
+    if with_ports and not (port and 0 < port < 65536):
+        raise WrongUsage(f"{protocol} needs a port of 1 to 65535; write it after the protocol, as in 'tcp 443'")
+    if port is not None and not with_ports:
+        raise WrongUsage(f"{protocol} has no ports; leave out {port}")
+    ends = Ends(load_host_state(paths), paths)
+    flows, ruleset = ends.flows(source, destination, protocol or "icmp", port or 0), read()
+    traces = [trace(flow, ends.networks, ruleset) for flow in flows]
+    notes = dict.fromkeys(note for one in traces for note in one.notes)
+    text = _lines(map(str, traces)) + _lines(notes, "note: ")
+    return Answer([one.as_options() for one in traces], text, int(any(one.verdict != PASSES for one in traces)))
 
 
 def _problems(outcome: Outcome) -> list[str]:

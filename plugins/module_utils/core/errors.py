@@ -46,6 +46,10 @@ def printable_lines(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
 
 
+class WrongUsage(VirtnetError):
+    """The words of a command cannot be used."""
+
+
 class MissingTool(VirtnetError):
     """A program or library is not installed; ``package`` is its package."""
 

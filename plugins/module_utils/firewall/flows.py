@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..core.options import Address, Interface
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..nft.elements import Rules
+from ..nft.policy import NO_POLICY, Policy
 from ..nft.port_forwards import Forward
 from ..ruleset.packet import Packet
 
@@ -49,7 +50,8 @@ class GuestNetwork:
     guests to the chains of IP too. ``isolated_guests``: frames between guests are not to pass. ``redirected``: dnsmasq
     has ports of its own there. ``uplinks``: the interfaces to the outside by IP version, where they are known;
     ``possible_uplinks``: those that its options name, the preferred one first. ``cut_off``: the IP versions in which
-    the routes of the host lead no packet of a guest to the outside.
+    the routes of the host lead no packet of a guest to the outside. ``policy``: of rules that
+    are not loaded yet.
     """
 
     name: str
@@ -66,6 +68,7 @@ class GuestNetwork:
     redirected: bool = False
     possible_uplinks: Sequence[str] = ()
     cut_off: Collection[int] = ()
+    policy: Policy = NO_POLICY
 
     @staticmethod
     def from_network(network: Network, *, filtered: bool) -> GuestNetwork:
@@ -103,6 +106,7 @@ class GuestNetwork:
             possible_uplinks=rules.uplinks,
             forwards=rules.forwards,
             redirected=bool(rules.redirect_dns or rules.redirect_dhcp),
+            policy=rules.policy,
         )
 
     def guest(self, version: int) -> Address:
@@ -120,7 +124,7 @@ def _known(uplinks: Sequence[str]) -> dict[int, str]:
 
 @dataclass(frozen=True)
 class Flow:
-    """One packet and its reply, hook by hook; ``allowed``: the mode of the network lets it pass."""
+    """One packet and its reply, hook by hook; ``allowed``: mode and policy of the network let it pass."""
 
     network: str
     family: str
@@ -160,8 +164,8 @@ def _forwarded_flows(network: GuestNetwork, version: int, outgoing: Packet) -> I
         paths = _outgoing_paths(outgoing, uplink, has_nat=has_nat)
         yield flow("guest to outside", *paths, allowed=network.mode != "isolated")
     if not network.isolated_guests:
-        yield flow("guest to guest", _bridged_path(outgoing, filtered=network.filtered))
-    reply = _reply(outgoing)
+        yield flow("guest to guest", bridged_path(outgoing, filtered=network.filtered))
+    reply = reply_to(outgoing)
     incoming = replace(reply, iif=uplink, sport=_EPHEMERAL_PORT, dport=80, ct_state="new", is_reply=False)
     is_reachable = network.mode in ("routed", "open")
     if is_reachable or not network.forwards:
@@ -179,7 +183,7 @@ def _port_forward_paths(incoming: Packet, forward: Forward) -> tuple[Path, Path]
     return _incoming_paths(translated, original)
 
 
-def _bridged_path(packet: Packet, *, filtered: bool) -> Path:
+def bridged_path(packet: Packet, *, filtered: bool) -> Path:
     """From one port of the bridge to another."""
     destination = packet.source + 1 if packet.source is not None else None
     frame = replace(packet, destination=destination, iif=None, oif=None)
@@ -190,7 +194,7 @@ def _bridged_path(packet: Packet, *, filtered: bool) -> Path:
     return path
 
 
-def _reply(packet: Packet) -> Packet:
+def reply_to(packet: Packet) -> Packet:
     """The reply to a packet, before it is routed."""
     return replace(
         packet,
@@ -209,13 +213,13 @@ def _reply(packet: Packet) -> Packet:
 def _outgoing_paths(packet: Packet, uplink: str | None, *, has_nat: bool) -> tuple[Path, Path]:
     """From a guest to the outside, and back."""
     routed = replace(packet, oif=uplink)
-    reply = replace(_reply(routed), iif=uplink, guests="" if has_nat else packet.guests)
+    reply = replace(reply_to(routed), iif=uplink, guests="" if has_nat else packet.guests)
     return [*_from_port(packet), *_routed_path(routed)], _to_guest_path(reply)
 
 
 def _incoming_paths(packet: Packet, original: Packet | None = None) -> tuple[Path, Path]:
     """From the outside to a guest, and back; ``original``: the packet before its destination is translated."""
-    reply = replace(_reply(packet), iif=packet.bridge)
+    reply = replace(reply_to(packet), iif=packet.bridge)
     reply_path = [*_from_port(reply), *_routed_path(replace(reply, oif=packet.iif))]
     return _to_guest_path(packet, original), reply_path
 
@@ -251,7 +255,7 @@ def _host_flows(network: GuestNetwork, version: int, outgoing: Packet) -> Iterat
     own = network.redirected
     query = replace(outgoing, destination=host, protocol="udp", dport=53, daddr_type="local")
     if network.dns:
-        yield flow("guest to host: DNS", *_query_paths(query, _reply(query), REDIRECTED_DNS if own else query.dport))
+        yield flow("guest to host: DNS", *_query_paths(query, reply_to(query), REDIRECTED_DNS if own else query.dport))
     if version == 4 and network.dhcp:
         yield flow("guest to host: DHCP", *_dhcp_paths(query, REDIRECTED_DHCP if own else 67))
     if version == 6 and network.dhcp6:
@@ -289,7 +293,7 @@ def _dhcpv6_paths(query: Packet) -> tuple[Path, Path]:
 
 def _separate_reply(request: Packet) -> Packet:
     """The client sends to all, the server replies from its own address: to conntrack that is another connection."""
-    return replace(_reply(request), ct_state="new", is_reply=False)
+    return replace(reply_to(request), ct_state="new", is_reply=False)
 
 
 def _neighbour_paths(query: Packet) -> tuple[Path, Path]:
@@ -304,7 +308,7 @@ def _neighbour_paths(query: Packet) -> tuple[Path, Path]:
         pkttype="multicast",
         ct_state="untracked",
     )
-    advertisement = replace(_reply(solicitation), source=query.destination, icmp_type="nd-neighbor-advert")
+    advertisement = replace(reply_to(solicitation), source=query.destination, icmp_type="nd-neighbor-advert")
     return _query_paths(solicitation, advertisement, solicitation.dport)
 
 

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from ..core.protocols import ICMP, ICMPV6, number_of
-from ..kernel.conntrack import Address, Connection
+from ..core.protocols import number_of
+from ..kernel.conntrack import Connection
 from ..nft.elements import Rules
-from ..nft.policy import DENY, Entry, ports_of
-from ..nft.policy_sets import bounds_of
+from ..nft.policy import DENY
+from .policy_match import NewFlow, deciding_entry, is_in, reaches_host
 
 _CLOSED = ("nat", "isolated")
 
@@ -29,25 +29,24 @@ class PolicyFlows:
 
     def includes(self, connection: Connection, own_addresses: Collection[str]) -> bool:
         """Whether a connection is one of these; ``own_addresses``: of the host."""
-        if not _is_in(connection.source, self.rules.subnets):
+        if not is_in(connection.source, self.rules.subnets):
             return False
         # Policies see the destination after a port forward has translated it.
         if str(connection.reply_source) in own_addresses:
             return self._is_refused_by_host(connection)
         target = next(
-            (bridge for bridge, rules in self.networks.items() if _is_in(connection.reply_source, rules.subnets)), ""
+            (bridge for bridge, rules in self.networks.items() if is_in(connection.reply_source, rules.subnets)), ""
         )
         return target != self.rules.bridge and self._is_refused(connection, target)
 
     def _is_refused(self, connection: Connection, target: str) -> bool:
-        policy = self.rules.policy
-        if any(_matches(entry, connection, target) for entry in policy.deny):
+        number = number_of(connection.protocol)
+        flow = NewFlow(connection.source, connection.reply_source, number, connection.reply_port, target)
+        word, entry = deciding_entry(self.rules.policy, flow)
+        if word == DENY:
             return True
-        allowed = [entry for entry in policy.allow if _matches(entry, connection, target)]
-        if any(entry.network for entry in allowed):
+        if entry is not None and entry.network:
             return False
-        if policy.default == DENY and not allowed:
-            return True
         forwarded = connection.reply_source != connection.destination
         return bool(target) and not forwarded and self._is_closed(self.networks[target])
 
@@ -57,41 +56,6 @@ class PolicyFlows:
         return bool(self.rules.uplinks or (target.uplinks and target.mode == "routed"))
 
     def _is_refused_by_host(self, connection: Connection) -> bool:
-        policy = self.rules.policy
-        if not policy.limits_host or _number(connection) in (ICMP, ICMPV6):
-            return False
         # The destination of a redirected query is that of its first packet.
-        used = {connection.port, connection.reply_port}
-        return not any(
-            protocol == connection.protocol and any(_is_within(port, "n", ports) for port in used)
-            for service in policy.host_services
-            for protocol, ports in ports_of(service)
-        )
-
-
-def _number(connection: Connection) -> int:
-    return number_of(connection.protocol)
-
-
-def _matches(entry: Entry, connection: Connection, target: str) -> bool:
-    if entry.network and entry.network != target:
-        return False
-    for text, address in ((entry.source, connection.source), (entry.destination, connection.reply_source)):
-        if text and not _is_in(address, [text]):
-            return False
-    number = _number(connection)
-    if entry.protocol == "icmp":
-        return number in (ICMP, ICMPV6)
-    if entry.protocol and number != number_of(entry.protocol):
-        return False
-    return not entry.ports or _is_within(connection.reply_port, "n", entry.ports)
-
-
-def _is_within(value: int, field: str, part: str) -> bool:
-    first, last = bounds_of(field, part)
-    return bool(first <= value <= last)
-
-
-def _is_in(address: Address, subnets: Sequence[str]) -> bool:
-    """Whether an address is in one of these; without overlaps, a part of a subnet may be a range."""
-    return any((":" in text) == (address.version == 6) and _is_within(int(address), "d", text) for text in subnets)
+        ports = (connection.port, connection.reply_port)
+        return not reaches_host(self.rules.policy, number_of(connection.protocol), *ports)

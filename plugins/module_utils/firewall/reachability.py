@@ -14,10 +14,11 @@ from ..core.files import read_text
 from ..kernel.links import interface_named
 from ..nft.chains import MARK
 from ..nft.sets import FAMILY, TABLE
-from ..ruleset.evaluate import traverse_hook
+from ..ruleset.evaluate import Traversal, traverse_hook
 from ..ruleset.model import Chain, Rule, Ruleset, Table, Verdict
 from ..ruleset.read import read, rule_texts
-from .flows import Flow, GuestNetwork, flows_of
+from .flows import Flow, GuestNetwork, Path, flows_of
+from .policy_match import refused_by_policy, refuses
 from .remedies import remedy
 from .way_out import WayOut, closed_uplinks, find_ways_out, named, obstacle_notes, obstacle_problems
 
@@ -68,11 +69,12 @@ class DropCause:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the rulesets of the host do to a flow."""
+    """What the rulesets of the host do to a flow; ``by_policy``: the policy of its network refuses it, not its mode."""
 
     flow: Flow
     verdict: str
     causes: Sequence[DropCause] = ()
+    by_policy: bool = False
 
     def as_options(self) -> dict[str, Any]:
         """As JSON for programs."""
@@ -87,11 +89,33 @@ class Finding:
 
 
 def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
-    """What a ruleset does to the packet and the reply of a flow, hook by hook. Pure."""
-    ct_mark: int | None = 0
+    """What a ruleset does to the packet and the reply of a flow, hook by hook. Pure.
+
+    A flow that the policy of its network refuses is not allowed.
+    """
     causes: list[DropCause] = []
     verdict = PASSES
-    for path in (flow.forward_path, flow.reply_path):
+    for traversal in traversals_of(ruleset, (flow.forward_path, flow.reply_path)):
+        certain = not traversal.may_pass
+        if refused_by_policy(traversal):
+            causes = [drop_cause(drop, certain=certain) for drop in traversal.drops if drop.certain]
+            return Finding(replace(flow, allowed=False), REFUSED, tuple(causes), by_policy=flow.allowed)
+        if traversal.drops and (certain or not (flow.allowed and _is_own(traversal.table))):
+            verdict = DROPPED if certain else verdict if verdict == DROPPED else MAY_BE_DROPPED
+            # The certain drops, else all.
+            drops = [drop for drop in traversal.drops if drop.certain] or traversal.drops
+            causes += [drop_cause(drop, certain=certain) for drop in drops]
+    if not flow.allowed and verdict == DROPPED:
+        verdict = REFUSED
+    # A packet and its reply may need different rules in one chain.
+    distinct = {(id(cause.chain), id(cause.rule), cause.remedy): cause for cause in causes}
+    return Finding(flow, verdict, tuple(distinct.values()))
+
+
+def traversals_of(ruleset: Ruleset, paths: Iterable[Path]) -> Iterator[Traversal]:
+    """All base chains that a packet and its reply pass, as if none dropped them. Pure."""
+    ct_mark: int | None = 0
+    for path in paths:
         mark: int | None = 0
         if path and path[0].packet.ct_state == "new":
             ct_mark = 0
@@ -100,18 +124,7 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
                 packet = replace(packet, mark=mark, ct_mark=ct_mark)
             after, traversals = traverse_hook(ruleset, hook, packet, family)
             mark, ct_mark = after.mark, after.ct_mark
-            for traversal in traversals:
-                certain = not traversal.may_pass
-                if traversal.drops and (certain or not (flow.allowed and _is_own(traversal.table))):
-                    verdict = DROPPED if certain else verdict if verdict == DROPPED else MAY_BE_DROPPED
-                    # The certain drops, else all.
-                    drops = [drop for drop in traversal.drops if drop.certain] or traversal.drops
-                    causes += [_cause(drop, certain) for drop in drops]
-    if not flow.allowed and verdict == DROPPED:
-        verdict = REFUSED
-    # A packet and its reply may need different rules in one chain.
-    distinct = {(id(cause.chain), id(cause.rule), cause.remedy): cause for cause in causes}
-    return Finding(flow, verdict, tuple(distinct.values()))
+            yield from traversals
 
 
 def _is_own(table: Table) -> bool:
@@ -119,7 +132,8 @@ def _is_own(table: Table) -> bool:
     return (table.family, table.name) == (FAMILY, TABLE)
 
 
-def _cause(drop: Verdict, certain: bool) -> DropCause:
+def drop_cause(drop: Verdict, *, certain: bool) -> DropCause:
+    """A verdict with its remedy; ``certain``: no verdict of the base chain lets the packet pass."""
     return DropCause(
         chain=drop.chain,
         hook=drop.base.hook,
@@ -129,7 +143,8 @@ def _cause(drop: Verdict, certain: bool) -> DropCause:
     )
 
 
-def _with_text(cause: DropCause, texts: Texts) -> DropCause:
+def with_text(cause: DropCause, texts: Texts) -> DropCause:
+    """With the text of its rule, where nft has it: see rule_texts()."""
     chain, rule = cause.chain, cause.rule
     if rule is None or rule.text:
         return cause
@@ -154,6 +169,16 @@ def drop_messages(findings: Iterable[Finding], verdict: str) -> Iterator[str]:
         yield f"{named(names)}: packets {packets} {verb} dropped by {cause_text}{advice}"
 
 
+def policy_notes(findings: Iterable[Finding]) -> Iterator[str]:
+    """A sentence for each network: what of the flows that are checked its policy refuses. Pure."""
+    refused: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.by_policy:
+            refused.setdefault(finding.flow.network, []).append(f"{finding.flow.name} ({finding.flow.family})")
+    for network, flows in refused.items():
+        yield f"network {network!r}: packets {', '.join(flows)} are refused by its policy"
+
+
 def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork], *, marks: bool) -> list[str]:
     """What other tables drop; ours need not be loaded. Pure. ``marks``: ours marks connections for others."""
     own = [_OWN_TABLE] if marks else []
@@ -161,7 +186,7 @@ def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork], *, marks: b
         evaluate_flow(tables if network.mode == "open" else [*tables, *own], flow)
         for network in networks
         for flow in flows_of(network)
-        if flow.allowed
+        if flow.allowed and not refuses(network.policy, flow)
     ]
     uncertain = [
         replace(finding, causes=tuple(cause for cause in finding.causes if cause.certain))
@@ -206,8 +231,8 @@ class Diagnosis:
 
     @property
     def notes(self) -> list[str]:
-        """Allowed packets that may be dropped, and those that the routes of the host do not lead to the outside."""
-        return [*drop_messages(self.findings, MAY_BE_DROPPED), *obstacle_notes(self.ways)]
+        """Allowed packets that may be dropped, or that routes do not lead to the outside, and those of policies."""
+        return [*drop_messages(self.findings, MAY_BE_DROPPED), *obstacle_notes(self.ways), *policy_notes(self.findings)]
 
     def of(self, network: str) -> list[dict[str, Any]]:
         """The findings of one network, as JSON for programs."""
@@ -237,7 +262,7 @@ def diagnose(networks: Iterable[Network]) -> Diagnosis:
     causes = [cause for finding in findings if finding.verdict != REFUSED for cause in finding.causes]
     texts = rule_texts((cause.chain, cause.rule) for cause in causes if cause.rule is not None)
     return Diagnosis(
-        [replace(finding, causes=tuple(_with_text(cause, texts) for cause in finding.causes)) for finding in findings],
+        [replace(finding, causes=tuple(with_text(cause, texts) for cause in finding.causes)) for finding in findings],
         ways,
     )
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 
 from ..kernel.links import interface_named, read_forwarding
 from ..kernel.route_lookup import Traveller, Way, find_own_way, find_way
+from ..nft.sets import FAMILY, TABLE
 from ..ruleset.evaluate import traverse_hook
 from ..ruleset.model import Ruleset
 from .flows import OUTSIDE, GuestNetwork, outgoing_packet
+from .policy_match import refused_by_policy
 
 # Why packets do not leave.
 NO_ROUTE = "no route"
@@ -26,7 +28,8 @@ class WayOut:
     """The way of the packets of a network to the outside, in one IP version.
 
     ``interface``: by which they leave, None where that is unknown; ``obstacle``: why they do not. ``closed``: the host
-    forwards IPv4, but none of what arrives on that interface.
+    forwards IPv4, but none of what arrives on that interface. ``unwanted``: mode or policy of the network refuse the
+    packets.
     """
 
     network: GuestNetwork
@@ -34,6 +37,7 @@ class WayOut:
     interface: str | None = None
     obstacle: str = ""
     closed: bool = False
+    unwanted: bool = False
 
 
 def find_ways_out(network: GuestNetwork, ruleset: Ruleset) -> list[WayOut]:
@@ -49,7 +53,20 @@ def find_ways_out(network: GuestNetwork, ruleset: Ruleset) -> list[WayOut]:
         for version in sorted(network.hosts)
         for uplink in (network.uplinks.get(version),)
     ]
-    return [replace(way, closed=way.version == 4 and _is_closed(way.interface)) for way in ways]
+    return [
+        replace(
+            way,
+            closed=way.version == 4 and _is_closed(way.interface),
+            unwanted=network.mode == "isolated" or _is_refused_by_policy(way, ruleset),
+        )
+        for way in ways
+    ]
+
+
+def _is_refused_by_policy(way: WayOut, ruleset: Ruleset) -> bool:
+    packet = replace(outgoing_packet(way.network, way.version), oif=way.interface or "")
+    own = [table for table in ruleset if (table.family, table.name) == (FAMILY, TABLE)]
+    return any(map(refused_by_policy, traverse_hook(own, "forward", packet)[1]))
 
 
 def _by_possible_uplink(way: WayOut, uplinks: Sequence[str]) -> WayOut:
@@ -97,7 +114,7 @@ def _is_closed(interface: str | None) -> bool:
 
 def closed_uplinks(ways: Sequence[WayOut]) -> Iterator[str]:
     """A sentence for each interface to the outside by which no reply comes back: its owner has switched that off."""
-    closed = [way for way in ways if way.closed and (way.network.mode != "isolated" or way.network.forwards)]
+    closed = [way for way in ways if way.closed and (not way.unwanted or way.network.forwards)]
     for interface in dict.fromkeys(str(way.interface) for way in closed):
         yield (
             f"this host does not forward IPv4 packets that arrive on {interface}, so guests of "
@@ -109,7 +126,7 @@ def closed_uplinks(ways: Sequence[WayOut]) -> Iterator[str]:
 
 def obstacle_notes(ways: Sequence[WayOut]) -> Iterator[str]:
     """A sentence for each IP version without a route, and for each network whose packets the host's routes refuse."""
-    allowed = [way for way in ways if way.network.mode != "isolated"]
+    allowed = [way for way in ways if not way.unwanted]
     for version in (4, 6):
         names = [way.network.name for way in allowed if (way.version, way.obstacle) == (version, NO_ROUTE)]
         if names:
@@ -129,7 +146,7 @@ def obstacle_notes(ways: Sequence[WayOut]) -> Iterator[str]:
 def obstacle_problems(ways: Iterable[WayOut]) -> Iterator[str]:
     """A sentence for each network to which the host's routes do not lead back."""
     for way in ways:
-        if way.obstacle == NO_WAY_BACK and way.network.mode != "isolated":
+        if way.obstacle == NO_WAY_BACK and not way.unwanted:
             host, bridge = way.network.hosts[way.version], way.network.bridge
             yield (
                 f"network {way.network.name!r}: packets guest to outside (IPv{way.version}) are dropped, since the "

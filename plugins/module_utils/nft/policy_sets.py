@@ -209,6 +209,11 @@ def _chain(bridge: str, word: str, log: bool) -> str:
     return f"vn_policy_{word}{'_log' if log else ''}_{bridge}"
 
 
+def is_policy_chain(name: str) -> bool:
+    """Whether a chain of our table is one of a policy: its rules refuse what the policy refuses, and no more."""
+    return name.startswith(("vn_policy_", "vn_refused_"))
+
+
 def settings_of(elements: Elements, bridge: str) -> Policy:
     """Default, log, and whether the host's ports are limited, from the names of the chains of a network."""
     forwarding, host = (elements.get(name, {}).get((bridge,), "") for name in ("vn_policed", "vn_policed_host"))

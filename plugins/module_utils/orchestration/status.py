@@ -11,7 +11,9 @@ from typing import Any
 
 from ..core.identity import host_identity
 from ..core.paths import Paths
+from ..firewall.policy_hits import policy_hits
 from ..firewall.reachability import diagnose
+from ..firewall.reconciler import read_table
 from ..kernel.links import Link
 from ..libvirt.bridged import as_given
 from ..libvirt.managed import LIBVIRT
@@ -19,6 +21,7 @@ from ..libvirt_xml.convert import to_xml
 from ..libvirt_xml.parse import has_library
 from ..network.model import Network
 from ..network.store import read_stored
+from ..nft.policy import has_policy
 from .leases import read_leases
 from .restore import HostState, load_host_state
 from .subnet_conflicts import live_conflicts
@@ -65,20 +68,22 @@ def listed(host: HostState, names: Collection[str] = ()) -> list[dict[str, Any]]
 
 
 def described(paths: Paths, names: Collection[str] = ()) -> dict[str, Any]:
-    """The same, each with its leases, the diagnosis of its packets, and its XML if the host has the library for it.
+    """The same, each with its leases, the entries of its policy, the diagnosis of its packets, and its XML.
 
-    With ``warnings``: why leases are missing. Raises VirtnetError.
+    XML needs a library, which a host may lack. With ``warnings``: why leases are missing. Raises VirtnetError.
     """
     host = load_host_state(paths)
     states, chosen = listed(host, names), host.named(names)
     texts = [dump(network) for network in chosen] if has_library() else [None for _network in chosen]
     now = time.time()
     report = read_leases(chosen, paths, now)
+    hits = policy_hits(read_table()) if any(map(has_policy, chosen)) else []
     diagnosis = diagnose(network for network, state in zip(chosen, states) if state["state"] == "active")
     described_networks = [
         {
             **state,
             "leases": [lease.as_options(now) for lease in report.leases if lease.network == state["name"]],
+            "policy": [hit.as_options() for hit in hits if hit.network == state["name"]],
             "packets": diagnosis.of(state["name"]),
             "xml": text,
         }

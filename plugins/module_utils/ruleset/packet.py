@@ -46,9 +46,10 @@ class Packet:
     """One packet at one hook.
 
     ``iif``, ``oif``: "" where the hook has no such interface. ``ct_state``: the state of conntrack, "" for unknown.
-    ``daddr_type``: as ``fib daddr type``. ``pkttype``: as ``meta pkttype``. ``is_reply``, ``dnat``: of the connection.
-    ``bridge``: the bridge that the frame passes, or "". ``guests``: the subnet of the guest whose address the packet
-    has there, "" where NAT hides it. None in any field: unknown.
+    ``daddr_type``: as ``fib daddr type``; ``elsewhere``: a local one is that of another interface. ``pkttype``: as
+    ``meta pkttype``. ``is_reply``, ``dnat``: of the connection. ``bridge``: the bridge that the frame passes, or "".
+    ``guests``: the subnet of the guest whose address the packet has there, "" where NAT hides it. None in any field:
+    unknown.
     """
 
     source: Address | None
@@ -63,6 +64,7 @@ class Packet:
     is_reply: bool = False
     dnat: bool = False
     daddr_type: str = "unicast"
+    elsewhere: bool = False
     pkttype: str = "host"
     ipv6: bool = False
     bridge: str = ""
@@ -110,7 +112,7 @@ def _payload(data: Mapping[str, Any], packet: Packet) -> Any:
     if protocol in ("tcp", "udp", "icmp", "icmpv6", "sctp", "dccp", "udplite", "esp", "ah", "comp", "igmp"):
         if protocol != packet.protocol:
             return ABSENT
-    elif protocol != "th" or packet.protocol not in ("tcp", "udp"):
+    elif protocol != "th" or packet.protocol not in PROTOCOLS.values():
         return UNKNOWN
     if field == "flags" and packet.protocol == "tcp":
         return frozenset({"syn", "ack"} if packet.is_reply else {"syn"})
@@ -160,7 +162,8 @@ def _fib(data: Mapping[str, Any], packet: Packet) -> Any:
     flags = data.get("flags", ())
     if data.get("result") == "type":
         if "daddr" in flags:
-            return packet.daddr_type
+            # inet_dev_addr_type() of the kernel.
+            return "unicast" if packet.elsewhere and "iif" in flags else packet.daddr_type
         return "local" if not packet.iif and packet.iif is not None else "unicast"
     if data.get("result") in ("oif", "oifname", "check") and "saddr" in flags:
         # A reverse path check: the route to the source exists, and leads to the interface of arrival.

@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.flows import GuestNetwork, flows_of
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reachability import (
     DROPPED,
     MAY_BE_DROPPED,
     PASSES,
     REFUSED,
+    Diagnosis,
     Finding,
     drop_messages,
     evaluate_flow,
+    foreign_drops,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.way_out import NO_ROUTE, NO_WAY_BACK, WayOut
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.policy import read_policy
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.port_forwards import Forward
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import iptables, nft_json
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import Chain, Rule, Table
@@ -202,3 +207,67 @@ def test_networks_dropped_by_the_same_rule_share_a_message() -> None:
     marked = [GuestNetwork.from_rules(Rules(n, "vn-lab", "nat", ("eth0",), ("192.168.77.0/24",))) for n in ("a", "b")]
     messages = messages_of(ruleset, marked)
     assert any(line.startswith(f"networks 'a', 'b': packets {OUT} (IPv4) are dropped by") for line in messages)
+
+
+POLICY_CHAIN = Chain("inet", "virtnet", "vn_policy_deny_vn-lab", rules=[Rule([{"reject": None}])])
+
+
+def with_policy(hook: str, network: GuestNetwork = LAB) -> dict[str, Finding]:
+    """The findings where a policy refuses all packets of a hook, and another firewall all that are forwarded."""
+    jump = Rule([{"jump": {"target": POLICY_CHAIN.name}}])
+    base = Chain("inet", "virtnet", "base", kind="filter", hook=hook, priority=-10, rules=[jump])
+    other = Chain("inet", "other", "forward", kind="filter", hook="forward", policy="drop")
+    ruleset = [
+        Table("inet", "virtnet", chains={base.name: base, POLICY_CHAIN.name: POLICY_CHAIN}),
+        Table("inet", "other", chains={other.name: other}),
+    ]
+    return {flow.name: evaluate_flow(ruleset, flow) for flow in flows_of(network)}
+
+
+def test_what_a_policy_refuses_is_a_note_and_no_fault_whatever_others_do_to_it() -> None:
+    found = with_policy("forward")
+    assert (found[OUT].verdict, found[OUT].flow.allowed) == (REFUSED, False)
+    assert [cause.chain.name for cause in found[OUT].causes] == [POLICY_CHAIN.name]
+    diagnosis = Diagnosis([found[OUT]])
+    assert diagnosis.problems == []
+    assert diagnosis.notes == ["network 'lab': packets guest to outside (IPv4) are refused by its policy"]
+
+
+def test_services_that_a_policy_closes_to_guests_are_a_note() -> None:
+    found = with_policy("input")
+    assert Diagnosis([found[DNS], found[DHCP]]).notes == [
+        "network 'lab': packets guest to host: DNS (IPv4), guest to host: DHCP (IPv4) are refused by its policy"
+    ]
+    assert found[OUT].verdict == DROPPED
+
+
+@pytest.mark.parametrize(
+    ("policy", "silent"),
+    [
+        ({"default": "deny"}, {OUT}),
+        ({"default": "deny", "allow": [{"to": "9.9.9.0/24", "protocol": "tcp", "port": 443}]}, set()),
+        ({"deny": [{"from": "192.168.77.0/25"}]}, {OUT}),
+        ({"to_host": []}, {DNS, DHCP}),
+        ({"to_host": ["dhcp"]}, {DNS}),
+    ],
+)
+def test_a_run_names_no_firewall_that_drops_what_the_policy_refuses(policy: Any, silent: set[str]) -> None:
+    dropping = [
+        Table("inet", "other", chains={hook: Chain("inet", "other", hook, "", "filter", hook, policy="drop")})
+        for hook in ("forward", "input")
+    ]
+    read = read_policy(Options(policy, "policy"), "lab", "nat")
+    told = " ".join(foreign_drops(dropping, [replace(LAB, policy=read)], marks=False))
+    assert {flow for flow in (OUT, DNS, DHCP) if flow not in told} == silent
+
+
+def test_ways_out_that_a_policy_refuses_are_no_fault() -> None:
+    ways = [
+        WayOut(LAB, 4, "eth0", closed=True),
+        WayOut(LAB, 4, obstacle=NO_WAY_BACK),
+        WayOut(LAB, 4, obstacle=NO_ROUTE),
+    ]
+    refused = [replace(way, network=replace(LAB, forwards=()), unwanted=True) for way in ways]
+    assert len(Diagnosis(ways=ways).problems) == 2
+    assert len(Diagnosis(ways=ways).notes) == 1
+    assert (Diagnosis(ways=refused).problems, Diagnosis(ways=refused).notes) == ([], [])

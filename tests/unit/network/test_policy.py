@@ -185,5 +185,9 @@ def test_hits_are_told_by_entry() -> None:
     elements = merged(rules("lab", LAB, allow=[WEB], to_host=[{"protocol": "tcp", "port": 9100}]), rules("dmz", DMZ))
     names = ("vn_allow_opn_vn-lab", "vn_host_pn_vn-lab")
     hits = {name: dict.fromkeys(elements[name], (7, 420)) for name in names}
-    told = [(hit.network, hit.entry, hit.packets) for hit in policy_hits(Table(elements=elements, hits=hits))]
-    assert told == [("lab", "allow -> dmz tcp 443", 7), ("lab", "to host tcp 9100", 7)]
+    told = policy_hits(Table(elements=elements, hits=hits))
+    assert [hit.network for hit in told] == ["lab", "lab"]
+    assert [hit.as_options() for hit in told] == [
+        {"entry": "allow -> dmz tcp 443", "packets": 7},
+        {"entry": "to host tcp 9100", "packets": 7},
+    ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.plugin_utils import answers
+from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_policies import Entry, Policy
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import plain, shown
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answers import (
     MOST_NETWORKS,
@@ -39,6 +40,12 @@ def full() -> dict[str, Any]:
     one["definition"]["ipv4"]["dhcp"]["hosts"].append({"mac": "52:54:00:00:00:99", "name": "cold", "ip": "10.0.0.99"})
     one["definition"]["ipv6"] = {"address": "fd00::1/64", "auto": True}
     one["definition"]["extra_addresses"] = ["10.9.0.1/24"]
+    one["definition"]["policy"] = {
+        "default": "deny",
+        "to_host": ["dns", {"protocol": "udp", "port": "5000-5010"}],
+        "allow": [{"from": "10.0.0.9", "network": "dmz", "to": "web", "protocol": "tcp", "port": 443}],
+        "deny": [{"port": "1-7", "protocol": "tcp"}],
+    }
     return {"networks": [one], "changed": False}
 
 
@@ -61,6 +68,12 @@ def test_an_answer_becomes_typed_data() -> None:
     assert definition.forwards == (Forward("tcp", 8000, 8000, "guest0", 80),)
     assert definition.domain == "net0.example.test"
     assert definition.uplinks == ()
+    assert definition.policy == Policy(
+        "deny",
+        ("dns", "udp 5000-5010"),
+        (Entry("policy.allow[0]", "10.0.0.9", "dmz", "web", "tcp", "443"),),
+        (Entry("policy.deny[0]", protocol="tcp", ports="1-7"),),
+    )
 
 
 @pytest.mark.parametrize(("uplink", "known"), [(None, ()), ("eth0", ("eth0",)), (["eth0", "wlan0"], ("eth0", "wlan0"))])

@@ -78,6 +78,62 @@ def test_the_terminal_is_told_the_same() -> None:
     ]
 
 
+def reached(told: dict[str, Any]) -> dict[str, dict[str, tuple[str, str]]]:
+    """The words and titles of the table of who may reach whom, by row and column."""
+    (table,) = page(told).cssselect("table.reach")
+    _from, *columns = texts(table, "thead th")
+    rows = {}
+    for row in table.cssselect("tbody tr"):
+        words = [(cell.text_content(), cell.get("title")) for cell in row.cssselect("td")]
+        rows[row.cssselect("th")[0].text_content()] = dict(zip(columns, words, strict=True))
+    return rows
+
+
+def policed(number: int, mode: str, **options: Any) -> dict[str, Any]:
+    one = network(number, mode=mode)
+    one["definition"].update({"port_forwards": [], **options})
+    return one
+
+
+def test_the_page_shows_who_may_reach_whom_and_by_which_option() -> None:
+    policy = {
+        "to_host": ["dns", {"protocol": "tcp", "port": 9100}],
+        "allow": [{"network": "net1", "protocol": "tcp", "port": 443}, {"network": "net2"}],
+        "deny": [{"from": "10.0.0.9", "to": "192.0.2.0/24"}],
+    }
+    forward = {"protocol": "tcp", "port": 8080, "to": "10.0.3.10", "to_port": 80}
+    told = [
+        policed(0, "nat", policy=policy),
+        policed(1, "isolated", policy={"default": "deny"}),
+        policed(2, "routed"),
+        policed(3, "nat", isolate_guests=True, port_forwards=[forward], policy={"default": "deny"}),
+        policed(4, "open"),
+        policed(5, "bridged"),
+    ]
+    rows = reached({"hv1": {"networks": told}})
+    words = {name: " ".join(word for word, _title in cells.values()) for name, cells in rows.items()}
+    assert words == {
+        "net0": "allowed some allowed some refused some some",
+        "net1": "refused allowed refused refused refused allowed refused",
+        "net2": "refused refused allowed some allowed allowed allowed",
+        "net3": "refused refused refused refused refused allowed refused",
+        "net4": "refused refused allowed some allowed allowed allowed",
+        "host": "allowed allowed allowed allowed allowed - allowed",
+        "outside": "refused refused allowed some allowed - -",
+    }
+    titles = {name: {column: title for column, (_word, title) in cells.items()} for name, cells in rows.items()}
+    assert titles["net0"]["net1"] == "policy.allow[0]: \u2192 net1 tcp 443; mode nat to mode isolated"
+    assert titles["net0"]["host"] == "policy.to_host: dns, tcp 9100, ping"
+    assert titles["net0"]["outside"] == "policy.deny[0]: 10.0.0.9 \u2192 192.0.2.0/24; mode nat"
+    assert titles["net3"]["net3"] == "isolate_guests"
+    assert titles["net3"]["outside"] == "policy.default: deny"
+    assert titles["outside"]["net3"] == "mode nat; port_forwards: tcp 8080 \u2192 10.0.3.10"
+
+
+def test_a_host_with_too_many_networks_has_no_table_of_who_may_reach_whom() -> None:
+    assert not page({"hv1": {"networks": [policed(i, "nat") for i in range(31)]}}).cssselect("table.reach")
+
+
 _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=40) | st.sampled_from(
     ["<script>alert(1)</script>", '" onload="x', "' x='", "</style>", "{{ 7*7 }}", "]]>", "\x1b[31m", "&amp;", "-->"]
 )
@@ -89,6 +145,8 @@ def hostile(host: str, text: str) -> dict[str, Any]:
     packets = [{**DROPPED, "way": text, "family": text, "by": [by]}]
     one = network(0, 1, conflicts=[text], packets=packets, ports=["a<b>\"'"])
     one["leases"][0]["hostname"] = text
+    entry = {"from": text, "network": "net0", "to": text, "protocol": text}
+    one["definition"]["policy"] = {"default": "deny", "to_host": [text], "allow": [entry], "deny": [entry]}
     return {f"{host}1": {"networks": [one]}, "b": {"msg": text}}
 
 

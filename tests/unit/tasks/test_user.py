@@ -57,7 +57,7 @@ sys.exit(cli.main(sys.argv[2:]))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-@pytest.mark.parametrize("command", ["check", "start lab", "stop lab", "restore"])
+@pytest.mark.parametrize("command", ["check", "trace lab dmz", "start lab", "stop lab", "restore"])
 def test_a_command_that_changes_the_host_or_reads_its_rules_is_for_root(command: str) -> None:
     words = [sys.executable, "-c", COMMAND, COLLECTIONS, *command.split()]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
