@@ -153,6 +153,36 @@ def test_a_line_about_dhcp_beside_options_that_it_does_not_contradict_is_accepte
     assert not refused(line, dhcp=dhcp)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        (f"{MAC},192.168.30.5", "52:54:00:00:00:02,192.168.30.5", "192.168.30.5"),
+        ("tag:red,52:54:00:00:00:02,192.168.30.5", f"tag:blue,{MAC},192.168.30.5", "192.168.30.5"),
+        (f"{MAC},[fd00:30::5]", "52:54:00:00:00:02,[fd00:30::5]", "fd00:30::5"),
+        (f"{MAC},192.168.30.5", "52-54-0-0-0-1,192.168.30.6", MAC),
+        (f"{MAC},192.168.30.5", f"{MAC},web", MAC),
+        ("id:x,192.168.30.5", "id:x,192.168.30.6", "x"),
+        (f"{MAC},192.168.30.5", f"{MAC},[fd00:30::5]", ""),
+        (f"{MAC},192.168.30.5", f"{MAC},10.0.0.5", ""),
+        (f"tag:red,{MAC},192.168.30.5", f"tag:!red,{MAC},192.168.30.6", ""),
+        (f"{MAC},192.168.30.5", "52:54:00:00:00:02,192.168.30.6", ""),
+    ],
+)
+def test_two_lines_cannot_be_about_one_guest_or_address(first: str, second: str, shared: str) -> None:
+    error = refused("no-ping", dnsmasq={"options": [f"dhcp-host={first}", f"dhcp-host={second}"]})
+    assert (f"options[1]: 'dhcp-host={second}' is about {shared}, which dnsmasq.options[0] has too" in error) == bool(
+        shared
+    )
+    assert bool(error) == bool(shared)
+
+
+def test_a_host_that_is_given_twice_is_refused() -> None:
+    lines = [f"dhcp-host={MAC},192.168.30.5"] * 2
+    assert "options[0]: 'dhcp-host=52:54:00:00:00:01,192.168.30.5' is given twice; keep one of them" in refused(
+        "no-ping", dnsmasq={"options": lines}
+    )
+
+
 def test_lines_that_need_another_line_are_accepted_beside_it() -> None:
     for needed, line in (
         ("enable-tftp", "tftp-root=/srv/b"),
