@@ -109,7 +109,7 @@ def _host_record(network: Network, setting: Setting) -> Iterator[str]:
             if network.subnet and len({ip in network.subnet for ip in (*own, *others)}) > 1 and own and others:
                 yield (
                     f"is about {name}, which {option} has too, and of these addresses guests get those in their subnet "
-                    f"alone; {_KEEP_ONE}"
+                    "alone; give all of them in dns.hosts"
                 )
 
 
