@@ -69,6 +69,15 @@ def test_of_two_lines_about_one_guest_one_loses(testbed: DnsmasqTestbed, tmp_pat
         assert len(set(take_leases(testbed.guest, 1, first=bytes.fromhex("525400000001")).values())) == 1
 
 
+def test_an_alias_hides_a_static_host(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+    hosts = [{"mac": "52:54:00:00:00:01", "ip": "192.168.100.20", "name": "web"}]
+    names = {**HOSTS, "cname": [{"name": "web", "target": "gw"}]}
+    with serving(testbed, tmp_path, CONFIG) as daemon:
+        daemon.converge({**LAB_FRAGMENT, "instance": "private", "hosts": hosts, "names": names})
+        assert "192.168.100.20" not in resolve(testbed.guest, BRIDGE_ADDRESS, "web.virt.test")
+
+
 def test_an_alias_hides_a_host_and_a_line_on_a_wildcard_loses(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
     names = {
