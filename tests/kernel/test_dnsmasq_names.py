@@ -465,6 +465,8 @@ def test_a_guest_is_told_that_there_is_no_proxy(testbed: DnsmasqTestbed, tmp_pat
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(options={252: "\n"}))
         assert boot_offer(testbed.guest, b"", 252).options[252] == b"\n"
+        daemon.converge(lab(options={252: ""}))
+        assert boot_offer(testbed.guest, b"", 252).options[252] == b""
         daemon.converge(lab(options={252: "http://wpad/x,y"}))
         assert boot_offer(testbed.guest, b"", 252).options[252] == b"http://wpad/x,y"
 

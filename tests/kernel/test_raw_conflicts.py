@@ -48,6 +48,36 @@ def test_a_range_of_a_line_does_not_replace_the_default_range(testbed: DnsmasqTe
         assert set(take_leases(testbed.guest, 3).values()) - {"192.168.100.50"}
 
 
+def test_all_addresses_of_a_name_are_answered_also_where_some_are_elsewhere(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    """With localise-queries, as for networks that share a dnsmasq, guests would get the first alone."""
+    testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+    hosts = [{"ip": ip, "names": ["www"]} for ip in ("192.168.100.9", "192.0.2.1")]
+    for config, instance in (("", "private"), ("localise-queries\n", "auto")):
+        with serving(testbed, tmp_path / instance, CONFIG + config) as daemon:
+            plan = daemon.converge({**LAB_FRAGMENT, "instance": instance, "names": {"hosts": hosts}})
+            assert plan.result[0]["instance"] == "private"
+            answer = resolve(testbed.guest, BRIDGE_ADDRESS, "www.virt.test").split()
+            assert sorted(answer) == ["192.0.2.1", "192.168.100.9"]
+
+
+def test_of_two_lines_about_one_guest_one_loses(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    raw = [f"dhcp-host=52:54:00:00:00:01,192.168.100.{last}" for last in (30, 31)]
+    with serving(testbed, tmp_path, CONFIG) as daemon:
+        daemon.converge({**LAB_FRAGMENT, "instance": "private", "raw": raw})
+        assert len(set(take_leases(testbed.guest, 1, first=bytes.fromhex("525400000001")).values())) == 1
+
+
+def test_an_alias_hides_a_static_host(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+    hosts = [{"mac": "52:54:00:00:00:01", "ip": "192.168.100.20", "name": "web"}]
+    names = {**HOSTS, "cname": [{"name": "web", "target": "gw"}]}
+    with serving(testbed, tmp_path, CONFIG) as daemon:
+        daemon.converge({**LAB_FRAGMENT, "instance": "private", "hosts": hosts, "names": names})
+        assert "192.168.100.20" not in resolve(testbed.guest, BRIDGE_ADDRESS, "web.virt.test")
+
+
 def test_an_alias_hides_a_host_and_a_line_on_a_wildcard_loses(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
     names = {

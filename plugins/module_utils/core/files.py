@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -53,10 +53,26 @@ def list_folder(path: str, suffix: str = "") -> list[str]:
 
 def is_open_folder(path: str) -> bool:
     """Whether a folder exists and every user of the host can enter and read it."""
+    folder = os.path.realpath(path)
+    return _is_readable(folder, stat.S_ISDIR) and _is_enterable(folder)
+
+
+def is_open_file(path: str) -> bool:
+    """Whether a regular file exists and every user of the host can read it."""
+    file = os.path.realpath(path)
+    return _is_readable(file, stat.S_ISREG) and _is_enterable(os.path.dirname(file))
+
+
+def _is_readable(path: str, is_kind: Callable[[int], bool]) -> bool:
     try:
-        folder = os.path.realpath(path)
-        if not os.stat(folder).st_mode & stat.S_IROTH or not os.path.isdir(folder):
-            return False
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_IROTH) and is_kind(mode)
+
+
+def _is_enterable(folder: str) -> bool:
+    try:
         while os.stat(folder).st_mode & stat.S_IXOTH:
             if folder == os.path.dirname(folder):
                 return True

@@ -29,8 +29,8 @@ DNS_SERVER = {4: ("dns-server", "6"), 6: ("dns-server", "23")}
 DOMAIN_SEARCH6 = ("domain-search", "24")
 _ROUTES = ("classless-static-route", "121")
 _DEFAULT_ROUTE = "0.0.0.0/0"
-# The URL of a proxy's configuration (WPAD). A newline says that there is none, so that Windows does not look for one;
-# an empty value would be no option at all.
+# The URL of a proxy's configuration (WPAD). A newline says that there is none, so that Windows does not look for one
+# (dnsmasq.conf.example). An empty value is sent as an option of no bytes (seen with 2.90).
 WPAD, NO_PROXY = "252", "\n"
 
 
@@ -63,7 +63,11 @@ def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str
 
 
 def option_line(tag: str, version: int, key: str, values: Sequence[str]) -> str:
-    """One option for the guests of one interface; without values, that it is not to be sent."""
+    """One option for the guests of one interface.
+
+    Without values, those that dnsmasq sends of itself, such as the router, are not sent, and any other is sent empty
+    (src/rfc2131.c, do_options()).
+    """
     prefix = "option6" if version == 6 else "option"
     # With IPv6 the number too needs the prefix; with IPv4 the bare number is what every version reads.
     name = key if key.isdecimal() and version == 4 else f"{prefix}:{key}"

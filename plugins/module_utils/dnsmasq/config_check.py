@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from ..core.command import run
 from ..core.errors import VirtnetError
 from ..dhcp.dnsmasq_syntax import read_lines
-from .dangerous_options import acts_when_started
+from .dangerous_options import FURTHER_CONFIGURATION, acts_when_started
 from .hosts_files import as_config_lines
+from .refused_lines import with_place
 from .system_config import Config, Line, fragment_network, lines_of
 
 
@@ -49,17 +49,20 @@ def check_lines(command: Sequence[str], lines: Sequence[Line]) -> None:
         _refuse((result.stderr or result.stdout).strip(), lines)
 
 
-def check_start(program: str, lines: Sequence[Line]) -> None:
-    """Start dnsmasq with the lines of a private instance, and end it; raises VirtnetError.
+def check_start(program: str, lines: Sequence[Line], network: str) -> None:
+    """Start dnsmasq with the lines of the private instance of a network, and end it; raises VirtnetError.
 
     ``--test`` reads a configuration, and no more: an unknown user, a folder that is missing, options that exclude each
     other are told by a start alone. Its network and process namespaces are its own, so it reaches nobody and nobody
     reaches it; it writes no lease file. It is started when it goes into the background, and ends with the namespace.
+    Lines with which it would do more are left out. What files and programs of further configuration say is not known
+    here, so with one there is no start.
     """
     settings = [setting for line in lines for setting in read_lines(line.text, line.file)]
-    if any(map(acts_when_started, settings)):
+    names = {setting.name for setting in settings if not acts_when_started(setting)}
+    if any(setting.name in (*FURTHER_CONFIGURATION, "conf-script") for setting in settings):
         return
-    names = {setting.name for setting in settings}
+    lines = [line for line in lines if not any(map(acts_when_started, read_lines(line.text, line.file)))]
     # dnsmasq makes a DUID of the MAC address of an interface, of which the namespace has none.
     more = [name for name in ("leasefile-ro", "dhcp-duid=1,00") if name.partition("=")[0] not in names]
     arguments = ["--conf-file=-", "--pid-file=", *(() if "log-facility" in names else ("--log-facility=-",))]
@@ -67,22 +70,9 @@ def check_start(program: str, lines: Sequence[Line]) -> None:
     result = run(["unshare", "--net", "--pid", "--fork", program, *arguments], stdin=text, check=False)
     # The service of the guard, and some containers, may make no namespaces.
     if result.code != 0 and not result.stderr.startswith("unshare: "):
-        _refuse((result.stderr.strip() or f"it ended with status {result.code}").splitlines()[-1], lines)
+        _refuse((result.stderr.strip() or f"it ended with status {result.code}").splitlines()[-1], lines, network)
 
 
-def _refuse(message: str, lines: Sequence[Line]) -> NoReturn:
-    message = message.removeprefix("dnsmasq: ")
-    match = re.search(r" at line (\d+) of stdin", message)
-    if match and 0 < int(match[1]) <= len(lines):
-        line = lines[int(match[1]) - 1]
-        message = f"{message[: match.start()]} in line {line.number} of {line.file}: {line.text.strip()!r}"
-        if line.network:
-            message = f"network {line.network!r}: {message}; put right {_option_of(line)}"
-    raise VirtnetError(f"dnsmasq refuses the configuration, nothing was changed: {message}")
-
-
-def _option_of(line: Line) -> str:
-    """The options of a network that may have written a line which dnsmasq refuses: all others are checked before."""
-    if not line.text.startswith("dhcp-option"):
-        return "dnsmasq.options"
-    return f"{'ipv6' if 'option6:' in line.text else 'ipv4'}.dhcp.options or dnsmasq.options"
+def _refuse(message: str, lines: Sequence[Line], network: str = "") -> NoReturn:
+    place = with_place(message, lines, network)
+    raise VirtnetError(f"dnsmasq refuses the configuration, nothing was changed: {place}")

@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..dhcp.dnsmasq_syntax import read_lines
-from .record_lines import NameOwnership, ownerships_in, ownerships_of
+from .record_lines import NameOwnership, aliases_in, ownerships_in, ownerships_of
+from .records import alias_loop
 from .spec import FragmentSpec
 from .system_config import Config
 
@@ -68,7 +69,26 @@ def refuse_conflicts(specs: Sequence[FragmentSpec], others: Mapping[str, str], f
         interfaces[spec.interface] = f"network {spec.name!r}"
         _refuse_used_hosts(spec, hosts)
         _refuse_used_names(spec, dns_names)
+    _refuse_alias_loops(specs, others)
     _refuse_overlap(specs)
+
+
+def _refuse_alias_loops(specs: Sequence[FragmentSpec], others: Mapping[str, str]) -> None:
+    """Networks that share a dnsmasq share a loop of aliases."""
+    targets = {
+        **{
+            alias: target
+            for name, content in others.items()
+            for setting in read_lines(content, name)
+            for alias, target in aliases_in(setting).items()
+        },
+        **{alias.name.lower(): alias.target.lower() for spec in specs for alias in spec.names.cname},
+    }
+    for spec in specs:
+        for i, alias in enumerate(spec.names.cname):
+            loop = alias_loop(alias.name.lower(), targets)
+            if loop:
+                raise spec.error(f"names.cname[{i}].target", loop)
 
 
 def _refuse_used_hosts(spec: FragmentSpec, hosts: dict[str, str]) -> None:

@@ -26,6 +26,7 @@ _FIREWALL = "lets names that guests ask for change sets of the host's firewall"
 _ELSEWHERE = "has dnsmasq answer elsewhere than on the network's bridge"
 _TFTP = "gives guests files of the host, all that dnsmasq's user may read"
 
+FURTHER_CONFIGURATION = frozenset(("conf-file", "conf-dir"))
 PROGRAMS = ("dhcp-script", "dhcp-luascript", "conf-script")
 # log-facility too, if it has a path.
 WRITTEN_FILES = ("log-facility", "dumpfile", "dnssec-timestamp")
@@ -36,7 +37,7 @@ _DANGERS: Mapping[str, str] = {
     **dict.fromkeys(PROGRAMS, _PROGRAM),
     **dict.fromkeys(("user", "group", "dhcp-scriptuser"), _USER),
     **dict.fromkeys(
-        ("conf-file", "conf-dir", "servers-file", "dhcp-hostsfile", "dhcp-hostsdir", "dhcp-optsfile", "dhcp-optsdir"),
+        (*FURTHER_CONFIGURATION, "servers-file", "dhcp-hostsfile", "dhcp-hostsdir", "dhcp-optsfile", "dhcp-optsdir"),
         _CONFIGURATION,
     ),
     **dict.fromkeys(WRITTEN_FILES, _FILE),
@@ -79,11 +80,8 @@ def _danger(setting: Setting) -> str:
 
 
 def acts_when_started(setting: Setting) -> bool:
-    """Whether dnsmasq does more with this option when it starts than read files and bind sockets, or may do so.
-
-    What a file of further configuration says is not known here.
-    """
-    return setting.name in ("conf-file", "conf-dir") or _danger(setting) in (_PROGRAM, _CONTROL, _FILE)
+    """Whether dnsmasq does more with this option when it starts than read files and bind sockets."""
+    return _danger(setting) in (_PROGRAM, _CONTROL, _FILE)
 
 
 def is_private_folder(path: str) -> bool:

@@ -58,7 +58,7 @@ def _rows(path: str, text: str) -> list[Line]:
 def as_config_lines(path: str, text: str) -> list[Line]:
     """The rows of a hosts file as configuration lines, each with its place in the file."""
     convert = "dhcp-host={}".format if path.endswith(_DHCP) else as_host_record
-    return [Line(convert(row.text), path, row.number) for row in _rows(path, text)]
+    return [Line(convert(row.text), path, row.number, hosts_file_network(path)) for row in _rows(path, text)]
 
 
 def named_addresses(text: str) -> dict[str, set[str]]:

@@ -18,6 +18,8 @@ from .state import State
 from .system_config import WILDCARD
 from .system_service import UNIT, NoUsableDnsmasq, version_problem
 
+_LOCALISES = "localise-queries"
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -143,6 +145,14 @@ def reason_for_private(spec: FragmentSpec, current: State) -> str:
 def _unmet(spec: FragmentSpec, current: State) -> list[tuple[str, str]]:
     """What only a private instance can do for a network, and the system's dnsmasq does not do for everybody already."""
     unmet = [(option, why) for option, why in spec.private_only if not _is_in_force(spec, option, current)]
+    if current.config.named(_LOCALISES):
+        unmet += [
+            (
+                option,
+                f"gives {name} one of its addresses, of which with {_LOCALISES} guests get those in their subnet alone",
+            )
+            for option, name in spec.names_elsewhere_too
+        ]
     if not current.config.ignores_unknown(spec.interface):
         return unmet
     # Where dnsmasq ignores unknown guests, all guests of the network count as known (RenderContext.exempt_from_ignore).

@@ -20,7 +20,7 @@ from .lease_file import lease_file_fault
 from .private_files import SYSTEM_DNSMASQ, Layout, unit_name
 from .spec import FragmentSpec
 from .state import State, is_forward
-from .system_config import BIND_INTERFACES, WILDCARD, fragment_network, lines_of
+from .system_config import BIND_INTERFACES, WILDCARD, Line, fragment_network, lines_of
 from .system_service import NoUsableDnsmasq
 from .unit_limits import refuse_beyond_unit
 
@@ -63,18 +63,18 @@ def refuse_unusable_lease_file(path: str, *, dhcp: bool) -> None:
         raise VirtnetError(f"the system's dnsmasq would not start again: its lease file {fault}")
 
 
-def refuse_unwatchable_upstream_files(settings: Sequence[Setting], root: str, *, default: str) -> None:
+def refuse_unwatchable_upstream_files(settings: Sequence[Setting], root: str, *, default: str, owner: str = "") -> None:
     """Raise VirtnetError if a dnsmasq with these settings would not start: it watches the files of upstream servers.
 
     It watches the folder of the file to which the links of a resolv-file lead, with no-poll too, and does not start
     where there is none (src/inotify.c, inotify_dnsmasq_init()). The file itself may be missing. ``default``: the file
-    without a setting, '' for none.
+    without a setting, '' for none. ``owner``: the network and the option that name the files.
     """
     values = {setting.name: setting.value or "" for setting in settings}
     if "no-resolv" in values or values.get("port") == "0":
         return
     given = [setting.value or "" for setting in settings if setting.name == "resolv-file"] or [default]
-    fault = next((fault for path in given if path and (fault := _unwatchable(path, root))), "")
+    fault = next((owner + fault for path in given if path and (fault := _unwatchable(path, root))), "")
     if fault:
         raise VirtnetError(f"dnsmasq would not start: {fault}")
 
@@ -177,6 +177,12 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
             has_drop_in = any(os.path.isdir(f"{unit}.d") for unit in units)
             compile_options = compile_options or run([program, "--version"]).stdout
             refuse_beyond_unit(lines, compile_options, has_drop_in=has_drop_in)
-            check_start(program, lines)
+            check_start(program, lines, name)
         settings = [setting for line in lines for setting in read_lines(line.text, line.file)]
-        refuse_unwatchable_upstream_files(settings, layout.paths.root, default="")
+        raw = next((line.network for line in lines if line.network and _sets_upstream_file(line)), "")
+        owner = f"network {raw!r}: dnsmasq.options: " if raw else ""
+        refuse_unwatchable_upstream_files(settings, layout.paths.root, default="", owner=owner)
+
+
+def _sets_upstream_file(line: Line) -> bool:
+    return any(setting.name == "resolv-file" for setting in read_lines(line.text, line.file))

@@ -169,7 +169,9 @@ def instance_for(spec: FragmentSpec, alone: bool) -> str:
     several networks, those without settings for a whole instance, and at the usual port none does if another DHCP
     server of the host is unbound.
     """
-    if spec.private_only or spec.raw or not (spec.dns and spec.upstream) or (alone and not spec.redirect):
+    if spec.private_only or spec.raw or spec.names_elsewhere_too or not (spec.dns and spec.upstream):
+        return spec.name
+    if alone and not spec.redirect:
         return spec.name
     return SHARED_REDIRECTED if spec.redirect else SHARED
 
@@ -210,7 +212,7 @@ def instance_text(
         "no-hosts",
         *([] if spec.names.forward_plain_names is True else ["domain-needed"]),
         # Two networks may have a static host of the same name.
-        "localise-queries",
+        *([] if spec.names_elsewhere_too else ["localise-queries"]),
         # Else a guest would take the name of a guest of another network (src/lease.c, lease_set_hostname()).
         *([_FULL_NAMES_ONLY, f"domain={_DEFAULT_DOMAIN}"] if full_names_only else []),
         *(["no-ident"] if not version or tuple(version) >= _NO_IDENT_SINCE else []),

@@ -28,6 +28,7 @@ from .state_reader import StateReader
 from .system_config import fragment_network
 from .system_service import UNIT, SystemDnsmasq
 from .target import Target, target
+from .unit_limits import closed_file_notes
 
 if TYPE_CHECKING:
     from .deploy import Deployment
@@ -195,7 +196,8 @@ class Fragments:
         notes = [f"leases are not read: {fault}" for fault in current.lease_file_faults]
         for spec in self.present:
             tftp = tftp_danger(spec.tftp_root, current.real_tftp_roots.get(spec.tftp_root, ""))
-            notes += [f"network {spec.name!r}: {danger}" for danger in (*line_dangers(spec.raw), tftp) if danger]
+            closed = closed_file_notes(spec.raw, current.closed_files)
+            notes += [f"network {spec.name!r}: {note}" for note in (*line_dangers(spec.raw), tftp, *closed) if note]
             notes += [
                 f"network {spec.name!r}: the static host {host.name!r} is called {host.label!r}, since dnsmasq ignores "
                 "a domain that is not the network's"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..core.options import Interface
-from ..dhcp.dnsmasq_syntax import quoted, read_lines
+from ..dhcp.dnsmasq_syntax import Setting, quoted, read_lines
 from ..resolver.provider import reverse_zones
 from .hosts_files import as_host_record
 from .records import Names
@@ -81,6 +81,14 @@ class NameOwnership:
     def key(self) -> tuple[str, str]:
         """Equal for ownerships of the same record type and name."""
         return self.kind, self.name
+
+
+def aliases_in(setting: Setting) -> dict[str, str]:
+    """The aliases of a setting and their target, in lower case; dnsmasq.8: ``cname=ALIAS,[ALIAS,]TARGET[,TTL]``."""
+    fields = [field.lower() for field in setting.fields] if setting.name == "cname" else []
+    if len(fields) > 2 and fields[-1].isdecimal():
+        fields.pop()
+    return dict.fromkeys(fields[:-1], fields[-1]) if fields else {}
 
 
 def ownerships_in(content: str, file: str) -> Iterator[NameOwnership]:

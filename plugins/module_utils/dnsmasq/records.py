@@ -10,7 +10,7 @@ Options that cannot be limited to one network need a private instance; private_o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -257,6 +257,22 @@ def _refuse_conflicts(options: Options, names: Names) -> None:
         first = wildcards.setdefault(wildcard.name, f"wildcards[{i}]")
         if first != f"wildcards[{i}]":
             options.error(f"wildcards[{i}].name", f"{wildcard.name} is already given in {first}; list all ip there")
+
+
+def alias_loop(start: str, targets: Mapping[str, str]) -> str:
+    """The problem of a loop of aliases from the alias ``start`` back to it, with the remedy; '' for none.
+
+    dnsmasq does not start with one (src/option.c, read_opts()). ``targets``: of each alias, all in lower case.
+    """
+    chain = [start]
+    while len(chain) <= len(targets) and (target := targets.get(chain[-1])) is not None:
+        chain.append(target)
+        if target == start:
+            return (
+                f"makes the loop of aliases {' -> '.join(chain)}, with which dnsmasq does not start; have one of them "
+                "lead to the name of a host"
+            )
+    return ""
 
 
 def lost_forwarders(names: Names) -> Iterator[tuple[str, str]]:

@@ -184,6 +184,21 @@ class FragmentSpec:
         return self.ipv6 is not None and (self.ipv6.names or self.dhcp6)
 
     @property
+    def names_elsewhere_too(self) -> list[tuple[str, str]]:
+        """The names that have addresses inside and outside of the subnet, each with its option.
+
+        With localise-queries, dnsmasq answers guests with the first alone (src/rfc1035.c, answer_request(); IPv4).
+        """
+        inside: dict[str, set[bool]] = {}
+        hosts = [(i, host) for i, host in enumerate(self.names.hosts) if host.ip.version == 4]
+        for _i, host in hosts:
+            for name in host.names:
+                inside.setdefault(name.lower(), set()).add(any(host.ip in subnet for subnet in self.subnets))
+        return [
+            (f"names.hosts[{i}]", name) for i, host in hosts for name in host.names if len(inside[name.lower()]) > 1
+        ]
+
+    @property
     def private_only(self) -> list[tuple[str, str]]:
         """What only a dnsmasq of the network's own can do: the option, and why."""
         names = [(f"names.{name}", problem) for name, problem in private_only(self.names, self.domain)]

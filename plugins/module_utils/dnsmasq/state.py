@@ -44,6 +44,7 @@ class State:
     - ``missed_networks``: networks on whose bridges the system's dnsmasq does not listen.
     - ``missing_tftp_roots``: TFTP folders that do not exist, or that dnsmasq's user cannot read.
     - ``real_tftp_roots``: each TFTP folder, and its path without symbolic links.
+    - ``closed_files``: files that lines of the networks name, and that dnsmasq cannot read.
     - ``enabled_instances``: private instances that systemd starts at boot.
     - ``unbound_instances``: instances of one network whose DHCP socket is not bound to its bridge.
     - ``transient_pids``: processes of dnsmasq units that systemd does not name as their main process: not yet, or no
@@ -71,6 +72,7 @@ class State:
     blocked_ports: Collection[int] = ()
     resolv_conf: str = "/etc/resolv.conf"
     real_tftp_roots: Mapping[str, str] = field(default_factory=dict)
+    closed_files: Collection[str] = ()
     lease_file_faults: Sequence[str] = ()
     administrator_names: Collection[str] = ()
     program: str = "/usr/sbin/dnsmasq"

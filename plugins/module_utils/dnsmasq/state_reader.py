@@ -29,6 +29,7 @@ from .spec import PRIVATE, SYSTEM, FragmentSpec
 from .state import RESTART_DUE_FILE, State
 from .system_config import BIND_INTERFACES, Config, is_fragment_file
 from .system_service import UNIT, ServiceStatus, SystemDnsmasq
+from .unit_limits import closed_files
 
 # ActiveState of a unit without processes.
 _ENDED = ("inactive", "failed")
@@ -108,6 +109,7 @@ class StateReader:
             missed_networks=self._missed_networks(services.system, config),
             missing_tftp_roots=[root for root in tftp_roots if not is_open_folder(root)],
             real_tftp_roots={root: os.path.realpath(root) for root in tftp_roots},
+            closed_files=[path for spec in self.specs for path in closed_files(spec.raw)],
             private_files=private_files,
             enabled_instances=enabled,
             instances=services.instances,

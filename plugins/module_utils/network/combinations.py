@@ -22,6 +22,7 @@ from ..dnsmasq.raw_lines import can_be_limited
 from ..dnsmasq.records import FOR_EVERYBODY, lost_forwarders, private_only
 from ..dnsmasq.spec import SYSTEM
 from ..kernel.links import OPENVSWITCH
+from .hidden_names import refuse_hidden_names
 from .raw_conflicts import refuse_raw_conflicts
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _refuse_ndp_proxy(options: Options, network: Network) -> None:
 
 def refuse_without_effect(network: Network) -> None:
     """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), or that contradict other options,
-    forwarders that it does not ask, and changed DHCP options.
+    aliases that hide guests, forwarders that it does not ask, and changed DHCP options.
 
     A network that has them already keeps them. Raises InvalidOption.
     """
@@ -116,6 +117,7 @@ def refuse_without_effect(network: Network) -> None:
                 network.owner,
             )
     refuse_raw_conflicts(network)
+    refuse_hidden_names(network)
     for option, problem in lost_forwarders(network.dns.names):
         raise InvalidOption(network.at(f"dns.{option}"), problem, network.owner)
     refuse_changed_options(network)

@@ -8,12 +8,13 @@ Which of two wins was seen with dnsmasq 2.90 (tests/kernel/test_raw_conflicts.py
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidOption
 from ..core.options import repr_short
 from ..dhcp.dnsmasq_syntax import Setting, read_lines
+from ..dnsmasq.dangerous_options import FURTHER_CONFIGURATION
 from .raw_dhcp_conflicts import dhcp_conflicts
 from .raw_dns_conflicts import dns_conflicts
 
@@ -36,6 +37,27 @@ _OF_NAME_SERVER = frozenset(
     synth-domain trust-anchor txt-record umbrella use-stale-cache
     """.split()
 )
+# dnsmasq(8): options that do nothing without one of others.
+_NEEDED: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(
+        """
+        tftp-root tftp-secure tftp-unique-root tftp-no-fail tftp-lowercase tftp-no-blocksize tftp-max tftp-mtu
+        tftp-port-range tftp-single-port
+        """.split(),
+        ("enable-tftp",),
+    ),
+    **dict.fromkeys(
+        """
+        trust-anchor dnssec-check-unsigned dnssec-no-timecheck dnssec-debug dnssec-limits dnssec-timestamp
+        """.split(),
+        ("dnssec",),
+    ),
+    **dict.fromkeys(("rebind-localhost-ok", "rebind-domain-ok"), ("stop-dns-rebind",)),
+    **dict.fromkeys(("auth-ttl", "auth-soa", "auth-sec-servers", "auth-peer"), ("auth-zone",)),
+    **dict.fromkeys(("script-arp", "script-on-renewal"), ("dhcp-script", "dhcp-luascript")),
+    "dumpmask": ("dumpfile",),
+}
+_FURTHER = {*FURTHER_CONFIGURATION, "conf-script"}
 # Beginnings of the names of options of a DHCP server; the first makes one.
 _RANGE, _OF_DHCP_SERVER = "dhcp-range", ("dhcp-", "tag-if", "pxe-")
 
@@ -70,6 +92,7 @@ class _Served:
 
     def __init__(self, network: Network, settings: Sequence[Setting]) -> None:
         ipv4, ipv6 = network.ipv4, network.ipv6
+        self.given = {setting.name for setting in settings} | ({"enable-tftp"} if ipv4.tftp_root else set())
         has_ipv4, has_ipv6 = ipv4.address is not None or ipv4.auto, ipv6.address is not None or ipv6.auto
         self.dns = network.dns.enabled
         self.dhcp = bool(
@@ -86,5 +109,9 @@ class _Served:
             yield "has no effect, since the network has no address, or neither DHCP nor DNS; leave it out"
         if not self.dns and setting.name in _OF_NAME_SERVER:
             yield "has no effect with dns.enabled: false; leave it out, or use dns.enabled: true"
+        needed = _NEEDED.get(setting.name, ())
+        # What a file of further configuration says is not known here.
+        if needed and not self.given & {*needed, *_FURTHER}:
+            yield f"has no effect without {' or '.join(needed)}; add that, or leave it out"
         if not self.dhcp and setting.name.startswith(_OF_DHCP_SERVER):
             yield "has no effect, since the network has no DHCP; leave it out, or use ipv4.dhcp.enabled: true"

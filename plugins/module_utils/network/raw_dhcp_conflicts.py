@@ -8,10 +8,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from ..core.options import Address
-from ..dhcp.dnsmasq_syntax import Setting, address_in
+from ..dhcp.dnsmasq_syntax import Setting, address_in, read_lines
 from ..dhcp.option_codes import option_code
 from ..dhcp.option_values import OWN_CODES
 from ..dhcp.options import BOOT_FILE
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .model import Network
 
 _KEEP_ONE = "keep one of them"
-_TAGS = ("tag:", "net:", "set:")
+_MATCHES = ("tag:", "net:")
+_TAGS = (*_MATCHES, "set:")
 _OPTION = {"option:": 4, "option6:": 6}
 # Options inside of another one have numbers of their own.
 _INSIDE = ("vendor:", "encap:", "vi-encap:")
@@ -68,31 +69,61 @@ def _subnets(
 
 def _host(network: Network, setting: Setting) -> Iterator[str]:
     """Of two with the same MAC address, dnsmasq takes that of the file of hosts, which is ours."""
-    fields = [field.lower() for field in setting.fields if not field.startswith(_TAGS)]
-    ips = {ip for field in fields if (ip := address_in(field)) is not None}
-    macs = {_plain_mac(match[1]) for field in fields if (match := _MAC.fullmatch(field))}
-    ids = {field[3:] for field in fields if field.startswith("id:")}
-    versions = {ip.version for ip in ips} or {4, 6}
+    guest = _Guest(setting)
     for family, hosts in (("ipv4", network.ipv4.hosts), ("ipv6", network.ipv6.dhcp.hosts)):
-        if int(family[-1]) not in versions:
+        if int(family[-1]) not in guest.versions:
             continue
         for i, host in enumerate(hosts):
-            same = _same_guest(host, macs, ids, ips, fields)
+            same = _same_guest(host, guest)
             if same:
                 yield f"loses to {family}.dhcp.hosts[{i}], which has {same} too; {_KEEP_ONE}"
+    lines = [(i, one) for i, line in enumerate(network.dnsmasq_options) for one in read_lines(line, "")]
+    if [one for _i, one in lines].count(setting) > 1:
+        yield f"is given twice; {_KEEP_ONE}"
+    for i, other in takewhile(lambda numbered: numbered[1] != setting, lines):
+        same = guest.shared_with(_Guest(other), network) if other.name == setting.name else ""
+        if same:
+            yield f"is about {same}, which dnsmasq.options[{i}] has too; {_KEEP_ONE}"
 
 
-def _same_guest(host: Host, macs: set[str], ids: set[str], ips: set[Address], fields: Sequence[str]) -> str:
+class _Guest:
+    """What a line dhcp-host= is about (dnsmasq.8)."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.fields = [field.lower() for field in setting.fields if not field.startswith(_TAGS)]
+        self.ips = {ip for field in self.fields if (ip := address_in(field)) is not None}
+        self.macs = {_plain_mac(match[1]) for field in self.fields if (match := _MAC.fullmatch(field))}
+        self.ids = {field[3:] for field in self.fields if field.startswith("id:")}
+        self.versions = {ip.version for ip in self.ips} or {4, 6}
+        self.is_for_some = any(field.startswith(_MATCHES) for field in setting.fields)
+
+    def shared_with(self, other: _Guest, network: Network) -> str:
+        """What two lines have in common and cannot, '' for nothing.
+
+        dnsmasq does not start with an IPv4 address of two, and of two for one guest in one subnet it takes one
+        (src/option.c, LOPT_HOST; src/dhcp-common.c, find_config()).
+        """
+        for ip in sorted(self.ips & other.ips, key=str):
+            return str(ip)
+        if self.is_for_some or other.is_for_some or not self.versions & other.versions:
+            return ""
+        subnets = [address.network for address in network.own_addresses]
+        if any(ip not in subnet for subnet in subnets for ip in self.ips | other.ips if ip.version == subnet.version):
+            return ""
+        return next(iter(sorted(self.macs & other.macs) or sorted(self.ids & other.ids)), "")
+
+
+def _same_guest(host: Host, guest: _Guest) -> str:
     """What a static host has in common with a line, '' for nothing."""
     for mac in host.macs:
         # Client ids of guests that are known by their MAC addresses do not count; most have the MAC address in them.
-        if mac.lower() in macs or f"01:{mac.lower()}" in ids:
+        if mac.lower() in guest.macs or f"01:{mac.lower()}" in guest.ids:
             return mac
-    if host.id and host.id in ids:
+    if host.id and host.id in guest.ids:
         return host.id
-    if host.ip is not None and host.ip in ips:
+    if host.ip is not None and host.ip in guest.ips:
         return str(host.ip)
-    return host.label if host.label.lower() in fields and host.label else ""
+    return host.label if host.label.lower() in guest.fields and host.label else ""
 
 
 def _plain_mac(text: str) -> str:

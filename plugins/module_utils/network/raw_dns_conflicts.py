@@ -9,16 +9,21 @@ what stands for one domain, the strongest alone is in force (src/domain-match.c,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.options import Address
-from ..dhcp.dnsmasq_syntax import Setting, address_in
+from ..dhcp.dnsmasq_syntax import Setting, address_in, read_lines
+from ..dnsmasq.record_lines import aliases_in
+from ..dnsmasq.records import alias_loop
 
 if TYPE_CHECKING:
     from .model import Network
 
 _KEEP_ONE = "keep one of them"
+# By digest types of DS records (RFC 3658, RFC 4509, RFC 6605), in bytes.
+_DIGEST_SIZES = {"1": 20, "2": 32, "4": 48}
 _ALL, _EVERY_ADDRESS = "#", "#"
 
 
@@ -75,15 +80,22 @@ def _address(network: Network, setting: Setting) -> Iterator[str]:
 
 
 def _cname(network: Network, setting: Setting) -> Iterator[str]:
-    fields = [field.lower() for field in setting.fields]
-    if len(fields) > 2 and fields[-1].isdecimal():
-        fields.pop()
-    for alias in fields[:-1]:
+    for alias in aliases_in(setting):
         for option, _addresses in _given_addresses(network, alias):
             yield f"would hide {option}, which has the name {alias} too; {_KEEP_ONE}"
         for i, given in enumerate(network.dns.names.cname):
             if given.name.lower() == alias:
                 yield f"is about {alias}, which dns.cname[{i}] has too; {_KEEP_ONE}"
+        loop = alias_loop(alias, _aliases(network))
+        if loop:
+            yield loop
+
+
+def _aliases(network: Network) -> dict[str, str]:
+    """All aliases of a network with their targets, those of lines too."""
+    lines = (setting for line in network.dnsmasq_options for setting in read_lines(line, ""))
+    targets = {alias: target for setting in lines for alias, target in aliases_in(setting).items()}
+    return {**targets, **{alias.name.lower(): alias.target.lower() for alias in network.dns.names.cname}}
 
 
 def _host_record(network: Network, setting: Setting) -> Iterator[str]:
@@ -97,7 +109,7 @@ def _host_record(network: Network, setting: Setting) -> Iterator[str]:
             if network.subnet and len({ip in network.subnet for ip in (*own, *others)}) > 1 and own and others:
                 yield (
                     f"is about {name}, which {option} has too, and of these addresses guests get those in their subnet "
-                    f"alone; {_KEEP_ONE}"
+                    "alone; give all of them in dns.hosts"
                 )
 
 
@@ -117,6 +129,15 @@ def _local_ttl(network: Network, _setting: Setting) -> Iterator[str]:
         yield f"is the same as dns.ttl; {_KEEP_ONE}"
 
 
+def _trust_anchor(_network: Network, setting: Setting) -> Iterator[str]:
+    """dnsmasq takes a digest of any length, and then trusts no answer (RFC 4509 section 2.2, RFC 6605 section 2)."""
+    fields = setting.fields
+    size = _DIGEST_SIZES.get(fields[-2]) if len(fields) > 4 else None
+    digits = re.sub(r"[\s:]", "", fields[-1])
+    if size is not None and len(digits) != 2 * size:
+        yield f"has a digest of {len(digits) // 2} bytes, and type {fields[-2]} has {size}; write the whole digest"
+
+
 def _resolv_file(network: Network, _setting: Setting) -> Iterator[str]:
     for i, forwarder in enumerate(network.dns.names.forwarders):
         if not forwarder.domain:
@@ -126,7 +147,12 @@ def _resolv_file(network: Network, _setting: Setting) -> Iterator[str]:
 _CHECKS: Mapping[str, Callable[[Network, Setting], Iterator[str]]] = {
     **{"domain": _domain, "server": _server, "local": _server, "address": _address},
     **{"cname": _cname, "host-record": _host_record},
-    **{"domain-needed": _domain_needed, "local-ttl": _local_ttl, "resolv-file": _resolv_file},
+    **{
+        "domain-needed": _domain_needed,
+        "local-ttl": _local_ttl,
+        "trust-anchor": _trust_anchor,
+        "resolv-file": _resolv_file,
+    },
 }
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from ..core.errors import InvalidOption
 from ..dnsmasq.record_lines import NameOwnership, ownerships_of
+from ..dnsmasq.records import alias_loop
 from ..ipam.subnets import Subnet
 from ..network.model import Network
 from ..network.policies import resolved_policy
@@ -44,6 +45,7 @@ def validate_together(networks: Sequence[Network]) -> None:
     require_unique([network for network in networks if network.uuid], "uuid", lambda network: network.uuid)
     _validate_subnets(networks)
     _validate_dns_names(networks)
+    _validate_aliases(networks)
     _validate_forwards(networks)
     _validate_ports_and_hosts(networks)
     with_rules = {one.name: one for one in own_bridges if not one.bridge.enslave_uplink}
@@ -91,6 +93,17 @@ def _validate_dns_names(networks: Sequence[Network]) -> None:
                 refuse_option(
                     network, f"dns.{option}", f"{ownership.name} is already given to {owner.owner}; keep one of them"
                 )
+
+
+def _validate_aliases(networks: Sequence[Network]) -> None:
+    """As for names. The network that the user wrote is to change, rather than one that is stored."""
+    served = [network for network in networks if network.dns.enabled]
+    targets = {alias.name.lower(): alias.target.lower() for one in served for alias in one.dns.names.cname}
+    for network in sorted(served, key=lambda network: not network.path):
+        for i, alias in enumerate(network.dns.names.cname):
+            loop = alias_loop(alias.name.lower(), targets)
+            if loop:
+                refuse_option(network, f"dns.cname[{i}].target", loop)
 
 
 def _validate_forwards(networks: Sequence[Network]) -> None:

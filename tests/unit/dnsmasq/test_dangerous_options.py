@@ -126,11 +126,25 @@ def test_a_note_names_network_option_and_line(tmp_path: Any) -> None:
     assert f"network 'lab': tftp_root '{tmp_path}/link', which is '/etc', gives guests files" in notes[1]
 
 
+def test_a_file_that_dnsmasq_cannot_read_is_noted(tmp_path: Any) -> None:
+    options = {
+        "name": "lab",
+        "interface": "vn-lab",
+        "address": "10.9.0.1/24",
+        "raw": ["addn-hosts=/etc/passwd", "hostsdir=/etc", f"addn-hosts={tmp_path}", "servers-file=/no/such"],
+    }
+    spec = FragmentSpec.from_options(Options(options, "fragments[0]"))
+    reconciler = Fragments([spec], False, Paths(str(tmp_path)))
+    notes = [note for note in reconciler.plan(reconciler.read()).notes if "has no effect as long as" in note]
+    assert [note.partition(" has no")[0] for note in notes] == [
+        f"network 'lab': the line 'addn-hosts={tmp_path}' (dnsmasq.options[2])",
+        "network 'lab': the line 'servers-file=/no/such' (dnsmasq.options[3])",
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "acts"),
     [
-        ("conf-file=/etc/more.conf", True),
-        ("conf-dir=/etc/more", True),
         ("dhcp-script=/x", True),
         ("enable-dbus", True),
         ("log-facility=/x", True),
@@ -139,8 +153,7 @@ def test_a_note_names_network_option_and_line(tmp_path: Any) -> None:
         ("stop-dns-rebind", False),
     ],
 )
-def test_a_start_is_tried_only_where_it_can_do_nothing_but_read_files(line: str, acts: bool) -> None:
-    """A file of further configuration may name a program that dnsmasq runs when it starts."""
+def test_a_line_with_which_a_start_does_more_than_read_files_is_not_tried(line: str, acts: bool) -> None:
     (setting,) = read_lines(line, "")
     assert acts_when_started(setting) == acts
 
@@ -164,18 +177,22 @@ BUILT_WITH = "Compile time options: IPv6 GNU-getopt DBus no-UBus i18n DHCP TFTP 
         ("dhcp-script=/etc/passwd", "there is no such program; make it first"),
         ("dhcp-script=/home/me/script", "the service does not see that folder"),
         ("conf-script=/root/../root/x", "the service does not see that folder"),
+        ("dhcp-script=/tmp/x", "the service does not see that folder"),
+        ("conf-file=/root/more.conf", "the service does not see that folder; put the file elsewhere, or allow it in"),
+        ("conf-dir=/tmp/more,*.conf", "the service does not see that folder"),
+        ("conf-file=/etc/more.conf", ""),
         ("dhcp-script=/bin/sh", ""),
     ],
 )
 def test_a_line_that_the_unit_cannot_put_into_force_is_refused_without_a_try(line: str, problem: str) -> None:
-    lines = [Line("no-resolv", "lab.conf", 1), Line(line, "lab.conf", 2)]
+    lines = [Line("no-resolv", "lab.conf", 1), Line(line, "lab.conf", 2, "lab")]
     if not problem:
         refuse_beyond_unit(lines, BUILT_WITH, has_drop_in=False)
         return
     with pytest.raises(VirtnetError) as refusal:
         refuse_beyond_unit(lines, BUILT_WITH, has_drop_in=False)
     assert problem in str(refusal.value)
-    assert "in line 2 of lab.conf" in str(refusal.value)
+    assert "network 'lab': dnsmasq.options: " in str(refusal.value) and "in line 2 of lab.conf" in str(refusal.value)
 
 
 def test_a_unit_that_the_administrator_changed_may_allow_more(tmp_path: Path) -> None:

@@ -473,6 +473,21 @@ def test_two_networks_cannot_have_the_same_name(own: dict[str, Any], other: dict
             plan(current, *networks)
 
 
+def test_a_loop_of_aliases_is_refused_also_over_two_networks() -> None:
+    two = {"name": "two", "interface": "b", "address": "10.0.0.1/24", "domain": "two.example"}
+    lab = {**LAB, **IN_LAB, "names": {"cname": [{"name": "a", "target": "b.two.example"}]}}
+    two["names"] = {"cname": [{"name": "b", "target": "a.lab"}]}
+    alone = {**two, "names": {"cname": [{"name": "b", "target": "c"}, {"name": "c", "target": "b"}]}}
+    applied = after(state(), plan(state(), lab).changes)
+    loop = "makes the loop of aliases b.two.example -> a.lab -> b.two.example, "
+    with pytest.raises(InvalidOption, match=rf"network 'two': .*names\.cname\[0\]\.target: {loop}"):
+        plan(applied, two)
+    with pytest.raises(InvalidOption, match="makes the loop of aliases"):
+        plan(state(), lab, two)
+    with pytest.raises(InvalidOption, match="loop of aliases b.two.example -> c.two.example -> b.two.example, "):
+        plan(state(), alone)
+
+
 def test_missing_folder_for_tftp_is_refused_but_not_at_boot() -> None:
     missing = state(missing_tftp_roots=["/srv/tftp, x"])
     with pytest.raises(

@@ -16,13 +16,14 @@ DOMAIN = {"domain": "virt.test"}
 GATEWAY = {**DOMAIN, "hosts": [{"ip": "192.168.30.9", "names": ["gw"]}]}
 WILDCARD = {**DOMAIN, "wildcards": [{"name": "w", "ip": "192.168.30.8"}]}
 ALIAS = {**GATEWAY, "cname": [{"name": "www", "target": "gw"}]}
+LOOP = "makes the loop of aliases gate.test -> www.virt.test -> gate.test, with which dnsmasq does not start"
 CORP = {**DOMAIN, "forwarders": [{"domain": "corp.test", "address": "203.0.113.53"}]}
 HOSTS = {"hosts": [{"mac": MAC, "name": "web", "ip": "192.168.30.20"}]}
 
 
 def refused(line: str, dns: Any = None, dhcp: Any = None, **options: Any) -> str:
     """The error of a line that is the third one of its network, '' if it is accepted."""
-    lines = ["log-debug", "no-ping", line]
+    lines = ["log-debug", "no-ping", line, *(["dnssec"] if "8,2" in line and not line.endswith("E0") else [])]
     ipv4 = {"address": "192.168.30.1/24", "dhcp": dhcp or {}}
     given = {"ipv4": ipv4, "dns": dns or DOMAIN, "dnsmasq": {"options": lines}, **options}
     return error_of_network("networks[1]", **given)
@@ -46,6 +47,11 @@ def refused(line: str, dns: Any = None, dhcp: Any = None, **options: Any) -> str
         ("host-record=gw.virt.test,10.0.0.9", GATEWAY, "which dns.hosts[0] has too, and of these addresses guests get"),
         ("cname=a.test,gw.virt.test,x.test,60", GATEWAY, "would hide dns.hosts[0], which has the name gw.virt.test"),
         ("cname=www.virt.test,x.test", ALIAS, "is about www.virt.test, which dns.cname[0] has too; keep one of them"),
+        ("cname=gate.test,www.virt.test", {**ALIAS, "cname": [{"name": "www", "target": "gate.test"}]}, LOOP),
+        ("cname=a.test,b.test,A.test,60", DOMAIN, "makes the loop of aliases a.test -> a.test, with which dnsmasq"),
+        ("trust-anchor=.,20326,8,2,E0", DOMAIN, "has no effect without dnssec; add that, or leave it out"),
+        ("trust-anchor=.,20326,8,2,E06D44B8", DOMAIN, "has a digest of 4 bytes, and type 2 has 32; write the whole"),
+        ("rebind-localhost-ok", DOMAIN, "has no effect without stop-dns-rebind; add that, or leave it out"),
         ("domain-needed", {"forward_plain_names": True}, "contradicts dns.forward_plain_names: true; use false there"),
         ("local-ttl=5", {"ttl": 60}, "is the same as dns.ttl; keep one of them"),
         ("resolv-file=/x", {"forwarders": [{"address": "10.0.0.5"}]}, "is not read beside dns.forwarders[0], which"),
@@ -115,6 +121,8 @@ def test_a_line_about_dns_beside_options_that_it_does_not_contradict_is_accepted
         ("dhcp-boot=b.0", {"boot": {"file": "a.0"}}, "replaces ipv4.dhcp.boot; keep one of them"),
         ("tftp-root=/srv/b", {"tftp_root": "/srv/a"}, "is another folder than ipv4.dhcp.tftp_root; keep one of them"),
         ("dhcp-ignore-clid", {"hosts": [{"id": f"01:{MAC}", "ip": "192.168.30.20"}]}, "ignores the id of ipv4.dhcp.h"),
+        ("tftp-root=/srv/b", {}, "has no effect without enable-tftp; add that, or leave it out"),
+        ("script-arp", {}, "has no effect without dhcp-script or dhcp-luascript; add that, or leave it out"),
         ("dhcp-option=42,10.0.0.5", {"enabled": False}, "has no effect, since the network has no DHCP; leave it out"),
     ],
 )
@@ -143,6 +151,45 @@ def test_a_line_about_dhcp_that_contradicts_an_option_is_refused(line: str, dhcp
 )
 def test_a_line_about_dhcp_beside_options_that_it_does_not_contradict_is_accepted(line: str, dhcp: Any) -> None:
     assert not refused(line, dhcp=dhcp)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        (f"{MAC},192.168.30.5", "52:54:00:00:00:02,192.168.30.5", "192.168.30.5"),
+        ("tag:red,52:54:00:00:00:02,192.168.30.5", f"tag:blue,{MAC},192.168.30.5", "192.168.30.5"),
+        (f"{MAC},[fd00:30::5]", "52:54:00:00:00:02,[fd00:30::5]", "fd00:30::5"),
+        (f"{MAC},192.168.30.5", "52-54-0-0-0-1,192.168.30.6", MAC),
+        (f"{MAC},192.168.30.5", f"{MAC},web", MAC),
+        ("id:x,192.168.30.5", "id:x,192.168.30.6", "x"),
+        (f"{MAC},192.168.30.5", f"{MAC},[fd00:30::5]", ""),
+        (f"{MAC},192.168.30.5", f"{MAC},10.0.0.5", ""),
+        (f"tag:red,{MAC},192.168.30.5", f"tag:!red,{MAC},192.168.30.6", ""),
+        (f"{MAC},192.168.30.5", "52:54:00:00:00:02,192.168.30.6", ""),
+    ],
+)
+def test_two_lines_cannot_be_about_one_guest_or_address(first: str, second: str, shared: str) -> None:
+    error = refused("no-ping", dnsmasq={"options": [f"dhcp-host={first}", f"dhcp-host={second}"]})
+    assert (f"options[1]: 'dhcp-host={second}' is about {shared}, which dnsmasq.options[0] has too" in error) == bool(
+        shared
+    )
+    assert bool(error) == bool(shared)
+
+
+def test_a_host_that_is_given_twice_is_refused() -> None:
+    lines = [f"dhcp-host={MAC},192.168.30.5"] * 2
+    assert "options[0]: 'dhcp-host=52:54:00:00:00:01,192.168.30.5' is given twice; keep one of them" in refused(
+        "no-ping", dnsmasq={"options": lines}
+    )
+
+
+def test_lines_that_need_another_line_are_accepted_beside_it() -> None:
+    for needed, line in (
+        ("enable-tftp", "tftp-root=/srv/b"),
+        ("dnssec", "dnssec-no-timecheck"),
+        ("conf-file=/x", "tftp-max=9"),
+    ):
+        assert not refused(line, dnsmasq={"options": [needed, line]})
 
 
 def test_lines_of_dhcpv6_are_compared_with_options_of_dhcpv6() -> None:

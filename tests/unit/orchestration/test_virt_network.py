@@ -326,6 +326,19 @@ def test_two_networks_cannot_have_the_same_dns_name() -> None:
     assert "networks[1].dns.cname[0]: www.lab is already given to network 'n1'" in refused(network(1), network(2))
 
 
+def test_a_loop_of_aliases_is_refused_also_over_two_networks() -> None:
+    def network(i: int, *targets: str) -> dict[str, Any]:
+        cname = [{"name": f"a{at}", "target": target} for at, target in enumerate(targets)]
+        return {"name": f"n{i}", "ipv4": {"address": f"10.0.{i}.1/24"}, "dns": {"domain": f"n{i}.test", "cname": cname}}
+
+    error = refused(network(1, "x.test", "a0.n2.test"), network(2, "a1.n1.test"))
+    assert (
+        "network 'n1': networks[0].dns.cname[1].target: makes the loop of aliases a1.n1.test -> a0.n2.test -> "
+        "a1.n1.test, with which dnsmasq does not start; have one of them lead to the name of a host" in error
+    )
+    assert "the loop of aliases a0.n1.test -> a1.n1.test -> a0.n1.test, " in refused(network(1, "a1", "a0"))
+
+
 def test_started_or_stopped_by_hand_yields_to_a_run_that_names_the_network() -> None:
     stopped = stored(LAB, {"name": "dmz"}, records={"lab": "stopped", "dmz": "stopped"})
     planned = plan(LAB, state=stopped)
