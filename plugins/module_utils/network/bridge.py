@@ -26,6 +26,7 @@ _NETWORK_VLANS = replace(VLANS, table=NetworkPortVlanOptions)
 class NetworkBridge(BridgeOptions):
     """The bridge of a network; ``zone``: the zone of firewalld that it is in, empty for ours."""
 
+    name: str = option(kinds.interface, "")
     vlans: Sequence[PortVlan] = option(_NETWORK_VLANS, (), is_written=on_openvswitch)
     zone: str = option(ZONE_NAME, "", is_written=attrgetter("zone"))
 

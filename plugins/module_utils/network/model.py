@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from ..core import kinds
-from ..core.fields import option, read, required, write
+from ..core.fields import Documented, option, read, required, write
 from ..core.identity import network_uuid
 from ..core.options import Interface, Options, repr_short
 from ..dhcp import ranges as dhcp
@@ -50,10 +50,10 @@ MODES = (*MODES_OF_RULES, BRIDGED)
 class Ipv4:
     """The host's address on the bridge, or None. ``auto``: it is chosen automatically."""
 
-    address: ipaddress.IPv4Interface | None = option(kinds.ipv4_cidr, None)
-    auto: bool = option(kinds.boolean, False)
+    address: ipaddress.IPv4Interface | None = option(kinds.ipv4_cidr, None, documented=AUTO)
+    auto: bool = option(kinds.boolean, False, documented=Documented.NOWHERE)
     dhcp: bool = option(kinds.boolean, True, name="dhcp.enabled")
-    lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, name="dhcp.lease_time")
+    lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, name="dhcp.lease_time", documented=Documented.BY_OTHERS)
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), (), name="dhcp.ranges")
     hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), (), name="dhcp.hosts")
     ignore_client_ids: bool = option(kinds.boolean, False, name="dhcp.ignore_client_ids")
@@ -118,8 +118,8 @@ class Network:
     forwards: Sequence[Forward] = option(PORT_FORWARDS, (), name="port_forwards")
     isolate_guests: bool = option(kinds.boolean, False)
     port_security: NetworkPortSecurity = option(PORT_SECURITY, NetworkPortSecurity(), is_written=has_level)
-    connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
-    clamp_mss: bool = option(kinds.boolean, False)
+    connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0, documented=Documented.BY_OTHERS)
+    clamp_mss: bool = option(kinds.boolean, False, documented=Documented.BY_OTHERS)
     helpers: Sequence[str] = option(HELPERS, (), name="conntrack_helpers", is_written=has_helpers)
     policy: Policy = option(kinds.group_by_caller(Policy), NO_POLICY, is_written=has_policy)
     extra_addresses: Sequence[str] = option(kinds.cidrs, ())
