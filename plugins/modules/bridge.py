@@ -20,6 +20,7 @@ description:
   - IPv6 is off on a bridge without an IPv6 address.
 extends_documentation_fragment:
   - virtnet.linux.attributes
+  - virtnet.linux.bridge
 options:
   name:
     description: Name of the bridge, at most 15 characters. Required unless O(bridges) is given.
@@ -58,7 +59,7 @@ options:
   ports:
     description:
       - Interfaces of the host to enslave. Others that are ports already stay.
-      - A port that a run of this module attached, since boot or with Open vSwitch at any time, and that the list does
+      - A port that a run attached, since boot or with Open vSwitch at any time, and that the list does
         not name any more, is detached.
     type: list
     elements: str
@@ -73,9 +74,11 @@ options:
         addresses to, is refused. Only for Linux bridges.
       - Until another task of this collection has come over the connection, nobody knows that the host is still reached.
         Without one within O(confirm_within), the interface gets back what it had.
+    version_added: 1.1.0
     type: bool
   confirm_within:
     description: Seconds, 5 to 3600, for O(enslave_uplink). V(60) if not given.
+    version_added: 1.1.0
     type: int
   fdb_max_learned:
     description:
@@ -85,12 +88,14 @@ options:
         is refused.
       - Of a bridge of Open vSwitch the size of its table (C(other_config:mac-table-size)), 10 at least; V(0), and if
         not given, leaves it to Open vSwitch, which has a limit of its own.
+    version_added: 1.1.0
     type: int
   multicast_snooping:
     description:
       - Whether the bridge learns by IGMP and MLD which ports want a multicast group, and sends its packets there alone.
         V(false) sends them to all ports. If not given, it is V(true), as by default of the kernel.
         Only for Linux bridges.
+    version_added: 1.1.0
     type: bool
   hairpin:
     description:
@@ -99,9 +104,10 @@ options:
         (C(net.bridge.bridge-nf-call-iptables) is 1). V(false) if not given.
       - A guest then hears its own broadcasts, and takes its IPv6 addresses for duplicates unless it knows its own
         solicitations again (RFC 7527), as Linux does by default.
-      - Links that are plugged in later are set by the guard at once, or by the next run of this module. A port that
-        another program set keeps its mode when the option goes.
+      - Links that are plugged in later are set by the guard at once, or by the next run. A port that another program
+        set keeps its mode when the option goes.
       - Only for Linux bridges, and not with O(isolate_guests).
+    version_added: 1.1.0
     type: bool
   isolate_guests:
     description:
@@ -112,20 +118,18 @@ options:
     type: bool
   port_security:
     description:
-      - Which frames of guests the bridge takes - C(level), V(off) (the default) or V(gateway), C(trusted_ports) and
-        C(trusted_macs). With V(gateway) no guest answers as DHCP server of IPv4 or IPv6, sends router advertisements or
-        redirects, or claims the MAC address or an address of the host on the bridge by ARP or neighbour discovery.
-      - Ports that are not O(ports) are checked, but for C(trusted_ports), and frames from C(trusted_macs), for a guest
-        that is a router or a DHCP server on purpose. Another guest could forge such a MAC address, but not a port.
+      - Which frames of guests the bridge takes. Ports that are not O(ports) are checked.
       - The rules are in the table C(bridge virtnet), and need no br_netfilter. Ports that are plugged in later are
         checked when the guard sees them, or by the next run of this module.
       - Only for Linux bridges.
+    version_added: 1.1.0
     type: dict
   forwarding:
     description:
       - The host forwards IPv4 packets that arrive on the bridge (C(net.ipv4.conf.BRIDGE.forwarding)), even where new
         interfaces do not (C(net.ipv4.conf.default.forwarding)) or somebody has switched it off. If not given, or
         V(false), it is left to the host. IPv6 has one switch for all interfaces.
+    version_added: 1.1.0
     type: bool
   addresses:
     description: The host's addresses on the bridge, in CIDR notation; all of them.
@@ -142,23 +146,19 @@ options:
     choices: [standalone, secure]
   vlans:
     description:
-      - VLANs of ports of a bridge of Open vSwitch, each with C(port), and C(tag), C(trunks) and C(mode) as
-        ovs-vswitchd.conf.db(5) has them (columns tag, trunks, vlan_mode).
+      - VLANs of ports of a bridge of Open vSwitch, as ovs-vswitchd.conf.db(5) has them.
       - A port is one of O(ports), the bridge itself for the host's own leg, or a guest's link, whenever that is
         plugged in.
     type: list
     elements: dict
   routes:
     description:
-      - Subnets behind guests - C(to), a subnet; C(via), the address of the guest that leads there; C(metric), V(1) if
-        not given. They are marked with the protocol number 118, and no others are touched.
+      - Subnets behind guests. The routes are marked with the protocol number 118, and no others are touched.
     type: list
     elements: dict
   bandwidth:
     description:
-      - How much all guests together get, in libvirt's units - C(inbound) (to the guests) and C(outbound) (from them),
-        each of C(average) and C(peak) in kilobytes a second and C(burst) in KiB. No limit if not given.
-      - C(burst) is what may pass at C(peak), or without that as fast as the link is; V(64) if not given.
+      - How much all guests together get, in libvirt's units. No limit if not given.
       - What is too much for the guests waits, in a queue of tc-htb(8). What is too much from them is dropped, by
         nftables in the table C(netdev virtnet), where a burst is never less than what passes in a second on average.
       - What guests of the bridge send each other is not limited.
@@ -216,6 +216,23 @@ EXAMPLES = r"""
         tag: 10
       - port: eth1
         trunks: [10, 20]
+        mode: trunk
+
+- name: Subnets behind guests are reached, all guests share the link, and none of them poses as the gateway
+  virtnet.linux.bridge:
+    name: br-guests
+    addresses: [192.168.30.1/24]
+    routes:
+      - to: 10.9.0.0/16
+        via: 192.168.30.2
+        metric: 50
+    bandwidth:
+      inbound: {average: 12500, peak: 25000, burst: 1024}
+      outbound: {average: 12500, peak: 25000, burst: 1024}
+    port_security:
+      level: gateway
+      trusted_ports: [tap-router]
+      trusted_macs: ["52:54:00:00:00:10"]
 
 - name: The bridge is gone
   virtnet.linux.bridge:

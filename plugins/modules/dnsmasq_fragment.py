@@ -34,6 +34,7 @@ description:
     configuration or the process that holds a port, and the cure.
 extends_documentation_fragment:
   - virtnet.linux.attributes
+  - virtnet.linux.dnsmasq_fragment
 requirements:
   - dnsmasq >= 2.80
   - systemd
@@ -60,6 +61,7 @@ options:
         other servers at ports 53 and 67. V(false) if not given.
       - M(virtnet.linux.nft_nat) redirects the guests to them, with C(redirect_dns) and C(redirect_dhcp). DHCPv6 has no
         other port.
+    version_added: 1.1.0
     type: bool
   address:
     description:
@@ -70,55 +72,19 @@ options:
     description: Addresses that are handed out. With neither ranges nor O(hosts) there is no DHCP.
     type: list
     elements: dict
-    suboptions:
-      start:
-        description: The first address.
-        type: str
-        required: true
-      end:
-        description: The last address.
-        type: str
-        required: true
-      lease_time:
-        description:
-          - Seconds, or a number with C(m), C(h), C(d) or C(w), or C(infinite); at least two minutes.
-          - C(1h) if not given.
-        type: str
   hosts:
     description:
       - Guests with a fixed address, name or lease time. The address may lie outside the ranges, within the subnet.
       - A guest is known by its O(hosts[].mac), by its O(hosts[].id), or by the O(hosts[].name) that it says it has.
     type: list
     elements: dict
-    suboptions:
-      mac:
-        description:
-          - The guest's MAC address, or those of several interfaces of one guest of which one is in use at a time, as
-            cable and wireless; they share O(hosts[].ip).
-        type: list
-        elements: str
-      id:
-        description:
-          - Its client id, as bytes such as C(01:52:54:00:12:34:56), or as a word. A guest with several cards may have
-            it on several networks.
-        type: str
-      name:
-        description:
-          - Its name, such as C(web), C(web_1) or C(web.lab.example). The first label is the name; the domain is always
-            O(domain), so another domain is without effect, as in dnsmasq itself.
-        type: str
-      ip:
-        description: Its address.
-        type: str
-      lease_time:
-        description: As in O(ranges[].lease_time); that of the range if not given.
-        type: str
   ignore_client_ids:
     description:
       - Guests are known by their MAC addresses, whatever client id they send (RFC 2132 section 9.14). Otherwise guests
         that send the same one, as clones of a machine do, get the same address. V(false) if not given.
       - Needs a private dnsmasq, or C(dhcp-ignore-clid) in the system's own configuration, and no O(hosts[].id).
       - Client ids of static hosts with O(hosts[].mac) are ignored always.
+    version_added: 1.1.0
     type: bool
   options:
     description:
@@ -131,15 +97,10 @@ options:
     type: dict
   boot:
     description:
-      - What guests load that start from the network - C(file), its name or URL of at most 127 bytes, and C(server),
-        IPv4 address or name of the TFTP server, the host itself if not given.
-      - A list of these has C(arch) and C(ipxe) too, for the guests that an item is for. With C(arch), those of one
-        architecture (RFC 4578) - C(bios), C(x86-uefi), C(x86_64-uefi), C(arm-uefi), C(aarch64-uefi), C(riscv64-uefi),
-        C(loongarch64-uefi), the same with C(-http) in the place of C(-uefi) for firmware that loads a URL,
-        C(bios-http), or a number of IANA's registry. With C(ipxe) V(true), those that run iPXE already. With neither,
-        all others.
-      - Their order does not matter. An item for iPXE goes before those for firmware, and one with C(arch) before one
-        without.
+      - What guests load that start from the network. A mapping is for all guests; a list is for guests of several
+        kinds, each item for those of an architecture, those that run iPXE already, or all others.
+      - Their order does not matter. An item with O(boot.ipxe) goes before those for firmware, and one with O(boot.arch)
+        before one without.
     type: raw
   tftp_root:
     description:
@@ -151,98 +112,6 @@ options:
   ipv6:
     description: What guests get over IPv6. Nothing if not given.
     type: dict
-    suboptions:
-      address:
-        description: The host's IPv6 address on the bridge with its prefix length.
-        type: str
-        required: true
-      ra:
-        description:
-          - Router advertisements, on this bridge alone, of which guests make addresses. V(true) if not given.
-          - Where O(ipv6.ranges) or O(ipv6.hosts) hand out addresses, guests make one of their own besides, unless
-            O(ipv6.slaac=false).
-        type: bool
-      ra_param:
-        description: What router advertisements say besides, with O(ipv6.ra).
-        type: dict
-        suboptions:
-          preference:
-            description: V(high), V(medium) (the default) or V(low), for guests with several routers (RFC 4191).
-            type: str
-            choices: [high, medium, low]
-          interval:
-            description: Seconds between two advertisements, V(4) to V(1800). dnsmasq's default is 600.
-            type: int
-          lifetime:
-            description:
-              - For how many seconds the host is the guests' default router, V(0) for not at all; at most 9000. Three
-                intervals if not given.
-            type: int
-          mtu:
-            description: The MTU of the guests. That of the bridge if not given.
-            type: int
-      ra_names:
-        description:
-          - The addresses that guests make get the names that the guests have over IPv4. V(true) if not given.
-          - dnsmasq finds out such an address from the MAC address and a ping; it misses random ones.
-        type: bool
-      slaac:
-        description:
-          - Whether guests make addresses of their own (RFC 4862). V(true) if not given.
-          - With V(false) they have those of DHCPv6 alone, so O(ipv6.ranges) or O(ipv6.hosts) are needed. dnsmasq can do
-            that only for all of its networks, so the network gets a private one, unless the system's has C(enable-ra).
-        type: bool
-      deprecated:
-        description:
-          - Further prefixes of the bridge, each a /64, whose addresses guests keep for two hours, and use for no new
-            connections (a preferred lifetime of 0, RFC 4862), as after a network was renumbered (RFC 9096). The bridge
-            needs an address of each.
-          - For guests that make their own addresses, without O(ipv6.ranges) and O(ipv6.hosts).
-        type: list
-        elements: str
-      stateless:
-        description: Guests make their addresses, and get O(ipv6.options) by DHCPv6. V(false) if not given.
-        type: bool
-      ranges:
-        description: Addresses that DHCPv6 hands out. With neither these nor O(ipv6.hosts) there are none.
-        type: list
-        elements: dict
-        suboptions:
-          start:
-            description: The first address.
-            type: str
-            required: true
-          end:
-            description: The last address.
-            type: str
-            required: true
-          lease_time:
-            description: As in O(ranges[].lease_time).
-            type: str
-      hosts:
-        description: As O(hosts), with O(ipv6.hosts[].id) for a DUID.
-        type: list
-        elements: dict
-        suboptions:
-          mac:
-            description: The guest's MAC address, a single one.
-            type: list
-            elements: str
-          id:
-            description: Its DUID, as bytes such as C(00:03:00:01:52:54:00:12:34:56).
-            type: str
-          name:
-            description: Its name, one label.
-            type: str
-          ip:
-            description: Its address.
-            type: str
-          lease_time:
-            description: As in O(ranges[].lease_time); that of the range if not given.
-            type: str
-      options:
-        description: DHCPv6 options by the name that C(dnsmasq --help dhcp6) lists, or by number.
-        type: dict
   domain:
     description: The domain of the guests' names.
     type: str
@@ -260,127 +129,6 @@ options:
       - DNS records, and where queries go. A name without a dot is one of O(domain), and others have to be.
       - What would hold for everybody whom dnsmasq serves needs a private one, in which the network then is alone.
     type: dict
-    suboptions:
-      hosts:
-        description: Names of addresses. The first name is also what is told of the address.
-        type: list
-        elements: dict
-        suboptions:
-          ip:
-            description: The address.
-            type: str
-            required: true
-          names:
-            description: Its names.
-            type: list
-            elements: str
-            required: true
-      srv:
-        description: Where services are (RFC 2782).
-        type: list
-        elements: dict
-        suboptions:
-          service:
-            description: The service, such as C(ldap).
-            type: str
-            required: true
-          protocol:
-            description: The protocol, such as C(tcp).
-            type: str
-            required: true
-          domain:
-            description: The domain that has the service. O(domain) if not given.
-            type: str
-          target:
-            description: The host that provides it. If not given, or V(.), the record says that there is none.
-            type: str
-          port:
-            description: The port. Required with a target.
-            type: int
-          priority:
-            description: The lowest is asked first. V(0) if not given.
-            type: int
-          weight:
-            description: The share among those of one priority. V(0) if not given.
-            type: int
-      txt:
-        description: Texts.
-        type: list
-        elements: dict
-        suboptions:
-          name:
-            description: The name that has it.
-            type: str
-            required: true
-          value:
-            description: One text or several, each of at most 255 bytes.
-            type: list
-            elements: str
-            required: true
-      cname:
-        description: Aliases. dnsmasq answers for those whose target it knows itself.
-        type: list
-        elements: dict
-        suboptions:
-          name:
-            description: The alias.
-            type: str
-            required: true
-          target:
-            description: The name that it stands for.
-            type: str
-            required: true
-      wildcards:
-        description: Names of which all below have one address, and they themselves too.
-        type: list
-        elements: dict
-        suboptions:
-          name:
-            description:
-              - The name, such as C(*.apps.lab.example); the C(*.) may be left out.
-              - A name below that a static host, a lease or O(names.hosts) has, keeps its own address.
-            type: str
-            required: true
-          ip:
-            description: The address, or several, of either family. Queries of other types get an empty answer.
-            type: list
-            elements: str
-            required: true
-      forwarders:
-        description:
-          - Whom queries for a domain are sent to. A domain may have several servers, of which
-            dnsmasq asks the one that answers fastest.
-          - It asks them in the order of the list with the line C(strict-order) in O(raw), which needs a private one.
-        type: list
-        elements: dict
-        suboptions:
-          domain:
-            description: The domain. If not given, all queries, which needs a private dnsmasq.
-            type: str
-          address:
-            description: The server. If not given, the servers that all other queries are sent to.
-            type: str
-          port:
-            description: Its port. V(53) if not given.
-            type: int
-      forward_plain_names:
-        description:
-          - Names without a dot are asked for elsewhere.
-          - In a private dnsmasq V(false) if not given; in the system's, its configuration decides. If given, the
-            system's serves the network where it has (V(false)) or has not (V(true)) C(domain-needed).
-        type: bool
-      local_ptr:
-        description:
-          - Names of the network's addresses that nobody has are not asked for elsewhere.
-          - As O(local_only) if not given, where there is a O(domain); else V(false).
-        type: bool
-      ttl:
-        description:
-          - For how many seconds clients may keep an answer about names of guests and records, 0 to 2147483647; for a
-            lease that ends earlier, until then. dnsmasq's C(local-ttl).
-          - In a private dnsmasq V(0) if not given; in the system's, its configuration decides. If given, the system's
-            serves the network where it has the same C(local-ttl).
-        type: int
   upstream:
     description:
       - Guests may also ask for names of the outside. V(true) if not given.
@@ -422,6 +170,9 @@ EXAMPLES = r"""
       - mac: "52:54:00:00:00:10"
         name: web
         ip: 192.168.30.210
+      - id: "01:52:54:00:00:00:11"
+        name: printer
+        lease_time: 1d
     options:
       ntp-server: 192.168.30.1
       mtu: 1400
@@ -452,6 +203,49 @@ EXAMPLES = r"""
         - id: "00:03:00:01:52:54:00:00:00:10"
           name: web
           ip: fd00:30::10
+
+- name: Guests get IPv6 addresses by DHCPv6 alone
+  virtnet.linux.dnsmasq_fragment:
+    name: managed
+    interface: vn-managed
+    domain: managed.example
+    ipv6:
+      address: fd00:31::1/64
+      ra: true
+      ra_param: {preference: high, interval: 60, lifetime: 600, mtu: 1400}
+      slaac: false
+      ranges: [{start: "fd00:31::100", end: "fd00:31::1ff", lease_time: 1h}]
+      hosts: [{mac: "52:54:00:00:00:10", name: web, ip: "fd00:31::10", lease_time: 1d}]
+      options: {ntp-server: "fd00:31::1"}
+
+- name: Guests make IPv6 addresses of a new prefix, and are to stop using those of the old one
+  virtnet.linux.dnsmasq_fragment:
+    name: moved
+    interface: vn-moved
+    domain: moved.example
+    ipv6:
+      address: fd00:32::1/64
+      ra_names: false
+      stateless: true
+      deprecated: ["fd00:33::/64"]
+
+- name: A network has records, and its queries for a domain go to the servers of that
+  virtnet.linux.dnsmasq_fragment:
+    name: office
+    interface: vn-office
+    address: 192.168.32.1/24
+    domain: office.example
+    names:
+      srv:
+        - {service: ldap, protocol: tcp, domain: office.example, target: ldap.office.example, port: 389, priority: 10,
+           weight: 5}
+      txt:
+        - {name: office.example, value: ["v=spf1 -all"]}
+      forwarders:
+        - {domain: corp.example, address: 10.0.0.53, port: 5353}
+      forward_plain_names: false
+      local_ptr: true
+      ttl: 60
 
 - name: Two networks are served, and no others of ours
   virtnet.linux.dnsmasq_fragment:
@@ -517,7 +311,7 @@ from ..module_utils.core.fields import argument_spec
 from ..module_utils.dnsmasq.spec import FragmentSpec
 
 ARGUMENTS = {
-    **argument_spec(FragmentSpec, suboptions=True),
+    **argument_spec(FragmentSpec),
     "fragments": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

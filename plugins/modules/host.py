@@ -44,6 +44,7 @@ options:
     description:
       - The networks that a later task defines with M(virtnet.linux.virt_network). While the engine is not there, an
         error in them is said before anything is changed or installed.
+    version_added: 1.1.0
     type: raw
 """
 

@@ -29,6 +29,7 @@ description:
   - Talks to libvirt through its Python binding (C(python3-libvirt)) and needs lxml (C(python3-lxml)) on such a host.
 extends_documentation_fragment:
   - virtnet.linux.attributes
+  - virtnet.linux.libvirt_network
 options:
   name:
     description: Name of the network. Required unless O(networks) is given.

@@ -24,6 +24,7 @@ description:
     own hooks, and a chain that drops and has none is named in a warning, with the line that would let networks pass.
 extends_documentation_fragment:
   - virtnet.linux.attributes
+  - virtnet.linux.nft_nat
 options:
   name:
     description: Name of the network. Required unless O(networks) is given.
@@ -55,19 +56,13 @@ options:
   nat:
     description:
       - What guests of a network in mode nat come out with.
-      - C(ipv6) - V(true) (the default) for NAT of IPv6 too; V(false) - IPv6 is routed to the outside with the guests'
-        own addresses, and still nobody gets in.
-      - C(source) of C(start) and C(end) - these IPv4 addresses, which must lead to this host; if not given, the address
-        of the interface that a packet leaves by.
-      - C(ports) of C(start) and C(end) - for TCP and UDP, V(1024) to V(65535) if not given.
-      - C(except) - subnets in CIDR notation, IPv4 and IPv6, such as a VPN's or those of a neighbouring router that has
-        a route to the guests, which new connections of guests reach with their own addresses. Still nobody gets in.
     type: dict
   zone:
     description:
       - The zone of firewalld that the bridge is in while firewalld runs, in place of ours, which lets everything pass
         that our rules let pass. What guests may do is then up to that zone and its policies too.
       - The bridge is bound to it at run time; the files of the zone are not touched.
+    version_added: 1.1.0
     type: str
   isolate_guests:
     description: Guests reach the host and the outside, but not each other. V(false) if not given.
@@ -79,6 +74,7 @@ options:
       - What is over it is dropped, after a burst of twice as many. Connections that are there go on at any speed.
       - Each connection is an entry of the host's table (C(nf_conntrack_max)), which all networks share; a connection
         that nobody answers is there for up to 120 seconds. Not for mode V(open).
+    version_added: 1.1.0
     type: int
   conntrack_helpers:
     description:
@@ -86,6 +82,7 @@ options:
         active FTP (TCP 21), V(sip) (UDP and TCP 5060), V(tftp) (UDP 69). Connections that a server opens as a part of
         them then reach the guest through NAT and firewalls. None if not given.
       - The kernel needs the modules C(nf_conntrack_NAME) and C(nf_nat_NAME).
+    version_added: 1.1.0
     type: list
     elements: str
     choices: [ftp, sip, tftp]
@@ -93,41 +90,9 @@ options:
     description:
       - Which flows of guests pass. An entry of O(policy.deny) is looked up before those of O(policy.allow), and
         O(policy.default) decides the rest. The first packet of a flow is looked up; answers and later packets pass.
-        Frames within the network are no matter of policies. Not for the modes V(open).
+        Frames within the network are no matter of policies. Not for mode V(open).
+    version_added: 1.1.0
     type: dict
-    suboptions:
-      default:
-        description:
-          - Whether other flows pass as the mode of the network has it (V(allow), which is meant if not given), or are
-            refused (V(deny)).
-        type: str
-        choices: [allow, deny]
-      to_host:
-        description:
-          - The ports of the host that guests reach, at any of its addresses. V(all) if not given.
-          - V(services) stands for DNS and DHCP. In a list, this and the words V(dns), V(dhcp) and V(tftp)
-            stand beside mappings of C(protocol) and C(port), a number or a range such as V(8000-8010).
-          - Guests can ping the host in any case.
-        type: raw
-      allow:
-        description:
-          - Flows that pass, even into a network that is closed to others, if C(network) names it. That network needs no
-            option.
-          - C(from) - an address or subnet of the network.
-          - C(network) - another network, by its name.
-          - C(to) - an address or subnet.
-          - C(protocol) - V(tcp), V(udp), V(sctp), V(icmp) (of both families), V(gre), V(esp) or V(ah).
-          - C(port) - a number, or a range such as V(8000-8010).
-          - What is not given stands for all.
-        type: list
-        elements: dict
-      deny:
-        description: Flows that are refused, as entries of O(policy.allow).
-        type: list
-        elements: dict
-      log:
-        description: Whether the kernel logs refused flows, at most 10 in a second.
-        type: bool
   clamp_mss:
     description:
       - Whether new TCP connections of guests, in both directions, have no larger segments (MSS) than fit the MTU of the
@@ -135,6 +100,7 @@ options:
       - It concerns routes with a smaller MTU than the guest's interface, such as those over PPPoE, WireGuard or
         a tunnel, where connections stall if a router on the way sends or lets through no errors of ICMP. An MSS is
         never raised, and rules of others that lower it too do no harm.
+    version_added: 1.1.0
     type: bool
   dns:
     description:
@@ -142,15 +108,18 @@ options:
         given.
       - Other name servers of the host refuse them in any case, since these know names of others. V(false) only with
         mode V(isolated).
+    version_added: 1.1.0
     type: bool
   redirect_dns:
     description:
       - Addresses of the host on the bridge whose queries, from guests and from the host itself, go to a private dnsmasq
         at port 23053. See O(virtnet.linux.dnsmasq_fragment#module:redirect).
+    version_added: 1.1.0
     type: list
     elements: str
   redirect_dhcp:
     description: Whether requests for IPv4 addresses go to a private dnsmasq at port 23067. V(false) if not given.
+    version_added: 1.1.0
     type: bool
   port_forwards:
     description:
@@ -159,10 +128,6 @@ options:
       - Where br_netfilter filters bridged frames, a guest does not reach a forward that leads to itself - the frame is
         rewritten on the bridge, which sends none back to the port that it came from, unless it is in hairpin mode (see
         O(virtnet.linux.bridge#module:hairpin)).
-      - C(protocol) - V(tcp) (the default), V(udp) or V(sctp).
-      - C(port) and C(to_port) (the same if not given), or C(port_range) of C(start) and C(end), whose ports stay.
-      - C(address) - of the host; if not given, all but loopback.
-      - C(to) - address of the guest.
     type: list
     elements: dict
   state:
@@ -212,6 +177,36 @@ EXAMPLES = r"""
     subnets: [192.168.30.0/24]
     nat:
       except: [10.8.0.0/16]
+
+- name: Guests come out with an address of their own, and ports of it lead to two of them
+  virtnet.linux.nft_nat:
+    name: guests
+    bridge: br-guests
+    subnets: [192.168.30.0/24, "fd00:30::/64"]
+    nat:
+      ipv6: false
+      source: {start: 203.0.113.5, end: 203.0.113.6}
+      ports: {start: 20000, end: 40000}
+    port_forwards:
+      - {protocol: udp, port: 5353, to: 192.168.30.10, to_port: 53, address: 203.0.113.5}
+      - to: 192.168.30.11
+        port_range: {start: 8000, end: 8010}
+
+- name: Guests reach a database, the web and a port of the host, but no private addresses
+  virtnet.linux.nft_nat:
+    name: guests
+    bridge: br-guests
+    subnets: [192.168.30.0/24]
+    policy:
+      default: deny
+      to_host: [services, {protocol: tcp, port: 9100}]
+      allow:
+        - {from: 192.168.30.10, network: dmz, to: 10.20.30.10, protocol: tcp, port: 5432}
+        - {protocol: tcp, port: 443}
+      deny:
+        - {to: 10.0.0.0/8}
+        - {from: 192.168.30.64/26, network: dmz, protocol: udp, port: 8000-8010}
+      log: true
 """
 
 RETURN = r"""

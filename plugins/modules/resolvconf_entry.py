@@ -51,6 +51,7 @@ options:
     description:
       - The host asks this server. V(true) if not given; with V(false) there is no entry, but it is known that a server
         which forwards (O(forwards)) asks the host's servers, so that none which refuses names is put among them.
+    version_added: 1.1.0
     type: bool
   provider:
     description:
@@ -71,6 +72,7 @@ options:
       - What owns C(/etc/resolv.conf) on this host, for all entries whose O(provider) is V(auto). V(none) makes none of
         these, and removes them.
       - If not given, as this host was told last; V(auto) if it never was.
+    version_added: 1.1.0
     type: str
     choices: [auto, none, openresolv, resolvconf, systemd-resolved, networkmanager, plain]
   entries:

@@ -23,6 +23,7 @@ description:
   - An error names the network, the option, the value and what to do, and comes before anything is touched.
 extends_documentation_fragment:
   - virtnet.linux.attributes
+  - virtnet.linux.virt_network
 options:
   name:
     description:
@@ -53,7 +54,7 @@ options:
     description:
       - V(nat) (the default), V(routed), V(isolated) or V(open); see M(virtnet.linux.nft_nat).
       - V(bridged) for a bridge that is there and somebody else's. It is registered with libvirt and nothing else is
-        done, so that only O(bridge) with C(name) and C(type), O(isolate_guests) and O(libvirt) can go with it.
+        done, so that only O(bridge.name), O(bridge.type), O(isolate_guests) and O(libvirt) can go with it.
     type: str
     choices: [nat, routed, isolated, open, bridged]
   uplink:
@@ -65,50 +66,18 @@ options:
     elements: str
   bridge:
     description:
-      - The bridge of the network - C(name) (V(vn-NAME) if not given; where that has over 15 characters, the first 8 of
-        the name and 4 of its hash), C(type), C(mac), C(mtu), C(stp), C(forward_delay), C(ports),
-        C(fdb_max_learned), C(multicast_snooping), C(hairpin), C(enslave_uplink), C(confirm_within); see
-        M(virtnet.linux.bridge).
-      - A string is the C(name).
-      - C(zone) - a zone of firewalld that is there, in place of ours; see O(virtnet.linux.nft_nat#module:zone). Refused
-        if firewalld does not run.
+      - The bridge of the network, with options of M(virtnet.linux.bridge). A string is the O(bridge.name).
     type: raw
   ipv4:
     description:
-      - C(address) - the host's address in CIDR notation, V(auto) (the default) for a free subnet of O(pools) that is
-        then kept, or V(none). V(192.168.30.1) is V(192.168.30.1/24); below 192.0.0.0 the length is required.
-      - C(dhcp) - C(enabled) (V(true)), C(lease_time) (V(10m) with V(auto), whose subnet may change, else V(1h)),
-        C(ranges) of C(start), C(end), C(lease_time) (if not given, all of the subnet but the host's address; an empty
-        list is for static hosts alone, and a warning where there are none),
-        C(hosts) of C(mac), one or a list for several interfaces of one guest, or C(id), C(name), C(ip), C(lease_time),
-        C(ignore_client_ids) (V(false); with V(true), clones of a machine that send the same client id get an address
-        each), C(options), DHCP options by name or number, refused where guests would get another value,
-        C(boot) of C(file) and C(server), or a list of these with C(arch) and C(ipxe), and C(tftp_root); see
-        M(virtnet.linux.dnsmasq_fragment).
-      - Guests are told the bridge's C(mtu) if it is given.
+      - The host's IPv4 address on the bridge, and DHCP for the guests.
     type: dict
   ipv6:
     description:
-      - C(address) - the host's address in CIDR notation (V(/64) if there is no length), V(auto) for a /64 of the
-        host's own unique local prefix (RFC 4193), or V(none) (the default). Where the kernel has no IPv6, V(auto) is
-        V(none), with a warning.
-      - C(ra) - V(true) (the default) to advertise the host as a router, and with it the addresses.
-      - C(ra_param) - C(preference), C(interval), C(lifetime) and C(mtu) of the advertisements; see
-        O(virtnet.linux.dnsmasq_fragment#module:ipv6.ra_param).
-      - C(ra_names) - V(true) (the default) for names of the addresses that guests make.
-      - C(slaac) - V(true) (the default) for guests that make addresses of their own, also beside those of C(dhcp). With
-        V(false) they have those of DHCPv6 alone, as in networks of libvirt's with DHCPv6.
-      - C(ndp_proxy) - V(true) where C(address) is a part of a prefix whose router looks for each address on the link of
-        the O(uplink), as with a rented server that has one /64. The host then answers neighbour solicitations there
-        for those guests that answer them on the bridge. It is the work of the guard, and for guests that go out with
-        their own addresses (mode V(routed), or C(nat.ipv6) V(false)). V(false) is the default.
-      - C(deprecated) - prefixes of O(extra_addresses) that guests are to stop using, when the network has another
-        C(address) now; see O(virtnet.linux.dnsmasq_fragment#module:ipv6.deprecated).
-      - C(dhcp) - C(enabled) (V(false)), C(stateless) (V(false) - with V(true), options alone), and C(ranges), C(hosts)
-        and C(options) as for C(ipv4); see M(virtnet.linux.dnsmasq_fragment).
+      - The host's IPv6 address on the bridge, and router advertisements and DHCPv6 for the guests. None if not given.
     type: dict
   nat:
-    description: C(ipv6), C(source), C(ports) and C(except); see M(virtnet.linux.nft_nat).
+    description: What guests of a network in mode V(nat) come out with; see M(virtnet.linux.nft_nat).
     type: dict
   isolate_guests:
     description: Guests reach the host and the outside, but not each other. V(false) if not given.
@@ -117,12 +86,14 @@ options:
     description:
       - How many new connections all guests of the network may have in a second, V(0) for any number; V(2000) if not
         given. See M(virtnet.linux.nft_nat). Not for the modes V(open) and V(bridged).
+    version_added: 1.1.0
     type: int
   conntrack_helpers:
     description:
       - Helpers of conntrack for connections that guests begin, in modes nat and routed, at the usual ports - V(ftp) for
         active FTP, V(sip), V(tftp); see M(virtnet.linux.nft_nat). None if not given.
       - A helper whose module the running kernel lacks is refused.
+    version_added: 1.1.0
     type: list
     elements: str
     choices: [ftp, sip, tftp]
@@ -131,54 +102,18 @@ options:
       - Which flows of guests pass. An entry of O(policy.deny) is looked up before those of O(policy.allow), and
         O(policy.default) decides the rest. The first packet of a flow is looked up; answers and later packets pass.
         Frames within the network are no matter of policies. Not for the modes V(open) and V(bridged).
+    version_added: 1.1.0
     type: dict
-    suboptions:
-      default:
-        description:
-          - Whether other flows pass as the mode of the network has it (V(allow), which is meant if not given), or are
-            refused (V(deny)).
-        type: str
-        choices: [allow, deny]
-      to_host:
-        description:
-          - The ports of the host that guests reach, at any of its addresses. V(all) if not given.
-          - V(services) stands for those that the network has of DNS, DHCP and TFTP. In a list, this and the words
-            V(dns), V(dhcp) and V(tftp) stand beside mappings of C(protocol) and C(port), a number or a range
-            such as V(8000-8010).
-          - Guests can ping the host in any case.
-        type: raw
-      allow:
-        description:
-          - Flows that pass, even into a network that is closed to others, if C(network) names it. That network needs no
-            option.
-          - C(from) - an address or subnet of the network, or the name of a static host.
-          - C(network) - another network, by its name.
-          - C(to) - an address or subnet, or with C(network) the name of a static host there.
-          - C(protocol) - V(tcp), V(udp), V(sctp), V(icmp) (of both families), V(gre), V(esp) or V(ah).
-          - C(port) - a number, or a range such as V(8000-8010).
-          - What is not given stands for all.
-        type: list
-        elements: dict
-      deny:
-        description: Flows that are refused, as entries of O(policy.allow).
-        type: list
-        elements: dict
-      log:
-        description: Whether the kernel logs refused flows, at most 10 in a second.
-        type: bool
   clamp_mss:
     description:
       - Whether TCP segments of guests fit the MTU of the host's routes, such as those over PPPoE or WireGuard. V(true)
         if not given. See M(virtnet.linux.nft_nat). Not for the modes V(open) and V(bridged).
+    version_added: 1.1.0
     type: bool
   port_forwards:
     description:
       - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same
         network; not from isolated networks. With O(uplink), only from there and from the network itself.
-      - C(protocol) - V(tcp) (the default), V(udp) or V(sctp).
-      - C(port) and C(to_port) (the same if not given), or C(port_range) of C(start) and C(end), whose ports stay.
-      - C(address) - of the host; if not given, all but loopback.
-      - C(to) - address of the guest, or the name of a DHCP host with an ip.
     type: list
     elements: dict
   extra_addresses:
@@ -189,55 +124,34 @@ options:
     elements: str
   routes:
     description:
-      - Subnets behind guests - C(to), C(via) and C(metric); see M(virtnet.linux.bridge). They may send and, where
-        O(mode) lets them, be reached as the guests themselves. Need a fixed address of the network.
+      - Subnets behind guests. They may send and, where O(mode) lets them, be reached as the guests themselves. Need a
+        fixed address of the network. See M(virtnet.linux.bridge).
     type: list
     elements: dict
   bandwidth:
-    description: C(inbound) and C(outbound), each of C(average), C(peak) and C(burst); see M(virtnet.linux.bridge).
+    description: How much all guests together get, in libvirt's units; see M(virtnet.linux.bridge).
     type: dict
   port_security:
     description:
-      - Which frames of guests the bridge takes - C(level), V(off) (the default) or V(gateway), C(trusted_ports) of
-        guests, and C(trusted_hosts), names of static hosts or MAC addresses; see
-        O(virtnet.linux.bridge#module:port_security).
-      - A string is the C(level).
+      - Which frames of guests the bridge takes; see O(virtnet.linux.bridge#module:port_security).
+      - A string is the O(port_security.level).
+    version_added: 1.1.0
     type: raw
   dns:
     description:
-      - C(enabled) (V(true)), C(domain), C(local_only) (V(true) - names of the domain are not asked elsewhere),
-        C(host_resolver) (V(true) - the host resolves the guests' names).
-      - Without C(domain), a network that is defined first gets C(NAME.internal), in small letters and with V(-) for
-        other characters, and with a part of a hash where that is the domain of others. An empty C(domain) is none.
-        Networks from XML without a domain, and those that are stored without one, go on without.
-      - C(hosts) of C(ip) and C(names), C(srv), C(txt), C(cname), C(wildcards) of C(name) and C(ip), C(forwarders) of
-        C(domain), C(address) and C(port), C(local_ptr), and C(ttl), the seconds for which clients may keep an answer;
-        see O(virtnet.linux.dnsmasq_fragment#module:names).
-      - A name without a dot is one of the domain.
-      - With C(forward_plain_names), C(ttl), a forwarder without domain, or names outside of the domain, the network has
-        a private dnsmasq of its own.
+      - The name server of the network, its records, and where queries go. A name without a dot is one of the domain.
+      - With O(dns.forward_plain_names), O(dns.ttl), a forwarder without domain, or names outside of the domain, the
+        network has a private dnsmasq of its own.
       - The name server of an isolated network is always a private dnsmasq, which knows the names of its guests alone.
-        Where none can run the run is refused; with C(enabled) V(false) the network has no name server.
+        Where none can run the run is refused; with O(dns.enabled=false) the network has no name server.
     type: dict
   dnsmasq:
-    description:
-      - C(instance) - V(system) is the system's dnsmasq, V(private) one that runs for networks of ours, and V(auto), the
-        default, takes the system's where that is enabled and can serve the network, and else a private one.
-      - C(options) - further lines of dnsmasq's configuration. Lines of DHCP that take tags hold for the network alone,
-        in either dnsmasq; others need a private one. Those about its interfaces, ports and files are refused. Those
-        that run programs, change the user, read or write other files, or have dnsmasq answer elsewhere bring a warning
-        with DHCP and DNS.
-      - C(redirect) - whether a private dnsmasq listens at ports of its own, to which rules redirect the guests, so that
-        it runs beside any other server at ports 53 and 67. By default where another one holds these, and then as long
-        as it is a private one.
+    description: The dnsmasq that serves the network.
     type: dict
   libvirt:
     description:
-      - What libvirt is told of the network, so that its guests can have it by name - C(register) (V(auto), the default,
-        where libvirt's network driver is installed; V(true); V(false)), C(portgroups) of C(name), C(default),
-        C(trust_guest_rx_filters), C(virtualport), C(vlan) and C(bandwidth), C(virtualport) and C(vlan) of the network,
-        C(trust_guest_rx_filters), and C(metadata), a list of XML texts, each an element with a namespace.
-      - See M(virtnet.linux.libvirt_network).
+      - What libvirt is told of the network, so that its guests can have it by name; see
+        M(virtnet.linux.libvirt_network).
     type: dict
   managed_by:
     description:
@@ -269,8 +183,8 @@ options:
     type: raw
   pools:
     description:
-      - Where subnets for C(address=auto) come from - CIDRs that are cut into /24, or mappings of C(subnet) and
-        C(prefix). If not given, those of the last run that gave some, at first V(192.168.0.0/16).
+      - Where subnets for networks with O(ipv4.address=auto) come from - CIDRs that are cut into /24, or mappings. If
+        not given, those of the last run that gave some, at first V(192.168.0.0/16).
       - The first that is free is taken, on bare metal from the last but one down, in a virtual machine from the first
         up, in a container from the middle up, so that hosts inside one another do not meet.
       - Occupied are all addresses and on-link routes of the host in all tables, its default gateways and name servers,
@@ -283,12 +197,8 @@ options:
     description:
       - What is known of the other hosts, so that no two of them get the same subnet. The role C(virtnet.linux.virtnet)
         fills it in where C(virtnet_fleet_unique) is set, by the filter P(virtnet.linux.fleet#filter).
-      - C(position) of this host among C(of) hosts - every host has its own share of the pools, so that hosts that
-        choose at the same moment choose differently.
-      - C(held) - a list of C(host), C(network), C(subnet) and C(first). A new network with C(address=auto) takes none
-        of these. One that has its subnet keeps it, unless C(first) says that the administrator fixed it on that host.
       - A host's claims beyond its share of the pools are ignored where no other subnet is free, with a warning. Those
-        with C(first) count always.
+        with O(fleet.held[].first) count always.
     type: dict
   firewall_integration:
     description:
@@ -301,6 +211,7 @@ options:
       - What owns C(/etc/resolv.conf) on this host, in the words of M(virtnet.linux.resolvconf_entry); V(none) leaves it
         alone. It is only checked here; that module is given the same.
       - If not given, as this host was told last; V(auto) if it never was.
+    version_added: 1.1.0
     type: str
     choices: [auto, none, openresolv, resolvconf, systemd-resolved, networkmanager, plain]
   purge:
@@ -338,6 +249,225 @@ EXAMPLES = r"""
       lab:
       dmz: {mode: routed, ipv4: {address: 10.20.30.1/24}}
       short: {bridge: br-short, ipv4: {address: 192.168.30.1}}
+
+- name: Guests get addresses of two ranges, DHCP options and what they boot from
+  virtnet.linux.virt_network:
+    name: lab
+    ipv4:
+      address: 192.168.30.1/24
+      dhcp:
+        enabled: true
+        lease_time: 12h
+        ranges:
+          - {start: 192.168.30.20, end: 192.168.30.99}
+          - {start: 192.168.30.120, end: 192.168.30.199, lease_time: 10m}
+        hosts:
+          - {mac: "52:54:00:00:00:10", name: web, ip: 192.168.30.10}
+          - {id: "01:52:54:00:00:00:11", name: printer, ip: 192.168.30.11, lease_time: 1d}
+        options: {ntp-server: 192.168.30.1}
+        boot:
+          - {arch: bios, file: undionly.kpxe, server: 192.168.30.5}
+          - {ipxe: true, file: "http://192.168.30.1/menu.ipxe"}
+        tftp_root: /srv/tftp
+
+- name: Clones of a machine get an address each
+  virtnet.linux.virt_network:
+    name: clones
+    ipv4:
+      dhcp: {ignore_client_ids: true}
+
+- name: Guests have IPv6, those of DHCPv6 alone
+  virtnet.linux.virt_network:
+    name: six
+    ipv6:
+      address: fd00:30::1/64
+      ra: true
+      ra_param: {preference: high, interval: 60, lifetime: 600, mtu: 1400}
+      ra_names: false
+      slaac: false
+      dhcp:
+        enabled: true
+        stateless: false
+        ranges: [{start: "fd00:30::100", end: "fd00:30::1ff", lease_time: 1h}]
+        hosts:
+          - {mac: "52:54:00:00:00:10", name: web, ip: "fd00:30::10", lease_time: 1d}
+          - {id: "00:03:00:01:52:54:00:00:00:11", name: printer}
+        options: {ntp-server: "fd00:30::1"}
+
+- name: Guests of a rented server have addresses of its only prefix, and give up those of an old one
+  virtnet.linux.virt_network:
+    name: rented
+    uplink: eth0
+    ipv6:
+      address: 2001:db8:1:1::1/64
+      ndp_proxy: true
+      deprecated: ["fd00:33::/64"]
+    extra_addresses: ["fd00:33::1/64"]
+    nat:
+      ipv6: false
+
+- name: Guests come out with addresses of their own, ports lead to two of them, and a VPN sees their own addresses
+  virtnet.linux.virt_network:
+    name: lab
+    ipv4: {address: 192.168.30.1/24}
+    nat:
+      source: {start: 203.0.113.5, end: 203.0.113.6}
+      ports: {start: 20000, end: 40000}
+      except: [10.8.0.0/16]
+    port_forwards:
+      - {protocol: udp, port: 5353, to: 192.168.30.10, to_port: 53, address: 203.0.113.5}
+      - to: 192.168.30.11
+        port_range: {start: 8000, end: 8010}
+    routes:
+      - {to: 10.9.0.0/16, via: 192.168.30.2, metric: 50}
+    bandwidth:
+      inbound: {average: 12500, peak: 25000, burst: 1024}
+      outbound: {average: 12500, peak: 25000, burst: 1024}
+
+- name: Guests reach a database, the web and a port of the host, but no private addresses, and none is the gateway
+  virtnet.linux.virt_network:
+    networks:
+      - name: lab
+        ipv4:
+          address: 192.168.30.1/24
+          dhcp:
+            hosts:
+              - {mac: "52:54:00:00:00:10", name: app, ip: 192.168.30.10}
+        port_security:
+          level: gateway
+          trusted_ports: [tap-router]
+          trusted_hosts: [app]
+        policy:
+          default: deny
+          to_host: [services, {protocol: tcp, port: 9100}]
+          allow:
+            - {from: app, network: dmz, to: 10.20.30.10, protocol: tcp, port: 5432}
+            - {protocol: tcp, port: 443}
+          deny:
+            - {to: 10.0.0.0/8}
+            - {from: 192.168.30.64/26, network: dmz, protocol: udp, port: 8000-8010}
+          log: true
+      - name: dmz
+        ipv4: {address: 10.20.30.1/24}
+
+- name: A network has records, and its queries for a domain go to the servers of that
+  virtnet.linux.virt_network:
+    name: office
+    dns:
+      enabled: true
+      domain: office.example
+      local_only: true
+      host_resolver: false
+      hosts:
+        - {ip: 10.0.0.7, names: [files, backup]}
+      srv:
+        - {service: ldap, protocol: tcp, domain: office.example, target: ldap.office.example, port: 389, priority: 10,
+           weight: 5}
+      txt:
+        - {name: office.example, value: ["v=spf1 -all"]}
+      cname:
+        - {name: nas, target: files}
+      wildcards:
+        - {name: "*.apps.office.example", ip: 10.0.0.8}
+      forwarders:
+        - {domain: corp.example, address: 10.0.0.53, port: 5353}
+      forward_plain_names: false
+      local_ptr: true
+      ttl: 60
+    dnsmasq:
+      instance: private
+      options: [strict-order]
+      redirect: true
+
+- name: A bridge has the settings of Linux
+  virtnet.linux.virt_network:
+    name: lab
+    bridge:
+      name: br-lab
+      type: linux
+      mac: "52:54:00:00:01:01"
+      mtu: 9000
+      stp: true
+      forward_delay: 4
+      fdb_max_learned: 4096
+      multicast_snooping: false
+      hairpin: true
+      zone: guests
+
+- name: Guests are in the network that the host itself is in
+  virtnet.linux.virt_network:
+    name: lan
+    mode: open
+    bridge:
+      ports: [eth0]
+      enslave_uplink: true
+      confirm_within: 120
+    ipv4: {address: none}
+
+- name: Guests are in VLANs of an Open vSwitch bridge, which libvirt knows as portgroups
+  virtnet.linux.virt_network:
+    name: office
+    bridge:
+      type: openvswitch
+      ports: [eth1]
+      rstp: true
+      fail_mode: standalone
+      vlans:
+        - {port: eth1, trunks: [10, 20], mode: trunk}
+        - {port: tap-a, tag: 10}
+        - {port: tap-b, portgroup: staff}
+    libvirt:
+      register: true
+      virtualport:
+        type: openvswitch
+        parameters: {profileid: office, interfaceid: 09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f}
+      vlan:
+        trunk: true
+        tags: [{id: 10, native_mode: untagged}, {id: 20}]
+      trust_guest_rx_filters: false
+      metadata:
+        - <team:name xmlns:team="https://example.org/team">office</team:name>
+      portgroups:
+        - name: staff
+          default: true
+          trust_guest_rx_filters: true
+          vlan:
+            trunk: true
+            tags: [{id: 10, native_mode: untagged}]
+          bandwidth:
+            inbound: {average: 1000, peak: 5000, burst: 1024}
+            outbound: {average: 1000, peak: 5000, burst: 1024}
+          virtualport:
+            type: openvswitch
+            parameters: {profileid: staff, interfaceid: 09b11c53-8b5c-4eeb-8f00-d84eaa0aaa50}
+
+- name: Guests of a bridge of somebody else's are known to a switch by 802.1Qbg
+  virtnet.linux.virt_network:
+    name: datacenter
+    mode: bridged
+    bridge: br0
+    libvirt:
+      virtualport:
+        type: 802.1Qbg
+        parameters: {managerid: "11", typeid: "1193047", typeidversion: "2",
+                     instanceid: 09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f}
+      portgroups:
+        - name: production
+          virtualport:
+            type: 802.1Qbg
+            parameters: {managerid: "11", typeid: "1193048", typeidversion: "2",
+                         instanceid: 09b11c53-8b5c-4eeb-8f00-d84eaa0aaa50}
+
+- name: Subnets are /26 of one pool, and none is that of another host
+  virtnet.linux.virt_network:
+    name: lab
+    pools:
+      - {subnet: 10.128.0.0/16, prefix: 26}
+    fleet:
+      position: 0
+      of: 2
+      held:
+        - {host: b.example.org, network: lab, subnet: 10.128.4.0/26, first: false}
 
 - name: A network of libvirt's is defined from its XML, stopped
   virtnet.linux.virt_network:

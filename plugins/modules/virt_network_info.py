@@ -35,6 +35,7 @@ options:
         systemd-networkd serves, and bridges of scripts, with their dnsmasq and their rules. Those of docker, podman and
         Kubernetes are named, and stay. It needs root.
       - Commands in a configuration of dnsmasq (C(conf-script)) are not run.
+    version_added: 1.1.0
     type: str
     choices: [own, foreign]
     default: own

@@ -365,14 +365,20 @@ ENTRY: dict[str, Sample] = {
 NOT_OF_ENTRY = {"interface", "state", "provider"}
 
 
+# Groups whose samples change several of their options at once.
+_AS_A_WHOLE = ("nat.source", "nat.ports", "port_forwards", "vlans", "bridge.vlans", "bandwidth.inbound",
+               "bandwidth.outbound", "libvirt.portgroups", "libvirt.virtualport", "libvirt.vlan")  # fmt: skip
+
+
 def option_paths(cls: Any, path: str = "") -> Iterator[str]:
     """Every option of a table, with those of the groups in it."""
     for entry in table(cls):
         place = f"{path}{entry.name}"
-        if entry.kind.table is None or entry.kind.type == "list":
+        inner = None if place in _AS_A_WHOLE else entry.kind.table
+        if inner is None or entry.kind.type == "list":
             yield place
-        if entry.kind.table is not None:
-            yield from option_paths(entry.kind.table, f"{place}[]." if entry.kind.type == "list" else f"{place}.")
+        if inner is not None:
+            yield from option_paths(inner, f"{place}[]." if entry.kind.type == "list" else f"{place}.")
 
 
 def missing(cls: Any, samples: Mapping[str, Sample], excluded: set[str]) -> list[str]:

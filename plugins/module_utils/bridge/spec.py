@@ -20,7 +20,7 @@ from ..kernel.fdb import LEAST_OPENVSWITCH
 from ..kernel.fdb import MOST as FDB_MOST
 from ..kernel.links import OPENVSWITCH
 from ..kernel.routes import Route, read_route_options
-from ..openvswitch.port_vlans import PortVlan, read_port_vlans
+from ..openvswitch.port_vlans import PortVlan, PortVlanOptions, read_port_vlans
 from .port_security import PortSecurity, read_port_security
 
 TYPES = ("linux", OPENVSWITCH)
@@ -36,7 +36,7 @@ _HAIRPIN = attrgetter("hairpin")
 _CHECKS_FRAMES = attrgetter("port_security.enabled")
 
 
-def _on_openvswitch(bridge: Any) -> bool:
+def on_openvswitch(bridge: Any) -> bool:
     return bool(bridge.type == OPENVSWITCH)
 
 
@@ -44,8 +44,12 @@ def _sets_snooping(bridge: Any) -> bool:
     return bridge.multicast_snooping is not None
 
 
-_VLANS: Kind[Sequence[PortVlan]] = Kind(
-    read_port_vlans, "list", elements="dict", write=lambda vlans: [vlan.as_options() for vlan in vlans]
+VLANS: Kind[Sequence[PortVlan]] = Kind(
+    read_port_vlans,
+    "list",
+    elements="dict",
+    write=lambda vlans: [vlan.as_options() for vlan in vlans],
+    table=PortVlanOptions,
 )
 
 
@@ -68,9 +72,9 @@ class BridgeOptions(OptionTable):
     fdb_max_learned: int | None = option(kinds.integer(0, FDB_MOST), None)
     multicast_snooping: bool | None = option(kinds.boolean, None, is_written=_sets_snooping)
     hairpin: bool = option(kinds.boolean, False, is_written=_HAIRPIN)
-    rstp: bool = option(kinds.boolean, False, is_written=_on_openvswitch)
-    fail_mode: str = option(kinds.choice(*FAIL_MODES), FAIL_MODES[0], is_written=_on_openvswitch)
-    vlans: Sequence[PortVlan] = option(_VLANS, (), is_written=_on_openvswitch)
+    rstp: bool = option(kinds.boolean, False, is_written=on_openvswitch)
+    fail_mode: str = option(kinds.choice(*FAIL_MODES), FAIL_MODES[0], is_written=on_openvswitch)
+    vlans: Sequence[PortVlan] = option(VLANS, (), is_written=on_openvswitch)
     enslave_uplink: bool = option(kinds.boolean, False, is_written=_ENSLAVES_UPLINK)
     confirm_within: int = option(kinds.integer(5, 3600), 60, is_written=_ENSLAVES_UPLINK)
 
@@ -91,7 +95,7 @@ def check_bridge(options: Options, bridge: BridgeOptions) -> None:
         options.error("rstp", "cannot be combined with bridge.stp; leave one of them out")
     if bridge.type != OPENVSWITCH:
         for entry in table(BridgeOptions):
-            if entry.is_written is _on_openvswitch and getattr(bridge, entry.field) != entry.default:
+            if entry.is_written is on_openvswitch and getattr(bridge, entry.field) != entry.default:
                 options.error(entry.name, "is for bridges of type openvswitch; leave it out, or use that type")
         return
     if 0 < (bridge.fdb_max_learned or 0) < LEAST_OPENVSWITCH:

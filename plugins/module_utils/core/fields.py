@@ -14,6 +14,7 @@ The kinds are in kinds.py. A field without an option, such as the path of an obj
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Generic, TypeVar
@@ -25,6 +26,14 @@ _METADATA = "option"
 
 def _always(_spec: Any) -> bool:
     return True
+
+
+class Documented(enum.Enum):
+    """The default of an option in the documentation."""
+
+    AS_READ = "the default with which it is read"
+    BY_OTHERS = "none, since it follows from other options"
+    NOWHERE = "the option is one of stored definitions alone, and not documented"
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Kind(Generic[Value]):
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a table. ``name`` may be a path such as ``dhcp.enabled``; ``is_written``: see ``option``.
+    """An option of a table. ``name`` may be a path such as ``dhcp.enabled``; the others: see ``option``.
 
     ``default`` is REQUIRED for an option that must be given.
     """
@@ -54,17 +63,24 @@ class Option:
     kind: Kind[Any]
     default: Any
     is_written: Callable[[Any], bool]
+    documented: Any
 
 
 def option(
-    kind: Kind[Value], default: Default, *, name: str = "", is_written: Callable[[Any], bool] = _always
+    kind: Kind[Value],
+    default: Default,
+    *,
+    name: str = "",
+    is_written: Callable[[Any], bool] = _always,
+    documented: Any = Documented.AS_READ,
 ) -> Value | Default:
     """A field with an option that may be absent or null, which both mean the default.
 
     ``name``: of the option, where it is not the name of the field, with the names of the groups that it is in.
     ``is_written``: whether an instance has a use for the option; without one it is not among its options.
+    ``documented``: the default that the user is told, where the caller of ``read`` has another; or a ``Documented``.
     """
-    metadata = {_METADATA: (name, kind, is_written)}
+    metadata = {_METADATA: (name, kind, is_written, documented)}
     made: Any
     if isinstance(default, dict):
         made = field(default_factory=default.copy, metadata=metadata)
@@ -75,7 +91,7 @@ def option(
 
 def required(kind: Kind[Value], *, name: str = "") -> Value:
     """A field with an option that must be given."""
-    made: Any = field(metadata={_METADATA: (name, kind, _always)})
+    made: Any = field(metadata={_METADATA: (name, kind, _always, Documented.AS_READ)})
     return made  # type: ignore[no-any-return]
 
 
@@ -83,9 +99,10 @@ def table(cls: Any) -> Iterator[Option]:
     """The options of a class, in the order of its fields."""
     for one in fields(cls):
         if _METADATA in one.metadata:
-            name, kind, is_written = one.metadata[_METADATA]
+            name, kind, is_written, documented = one.metadata[_METADATA]
             default = one.default if one.default_factory is MISSING else one.default_factory()
-            yield Option(one.name, name or one.name, kind, REQUIRED if default is MISSING else default, is_written)
+            default = REQUIRED if default is MISSING else default
+            yield Option(one.name, name or one.name, kind, default, is_written, documented)
 
 
 Spec = TypeVar("Spec")
@@ -148,29 +165,22 @@ class OptionTable:
         return write(self)
 
 
-def argument_spec(cls: Any, *, suboptions: bool = False) -> dict[str, Any]:
-    """The options as Ansible's argument spec has them, without defaults.
+def argument_spec(cls: Any) -> dict[str, Any]:
+    """The options as Ansible's argument spec has them, without defaults and without the options of groups.
 
-    An option that Ansible fills in would look as if the user had given it. ``suboptions``: Ansible also checks the
-    options of groups, and which of them are required.
+    An option that Ansible fills in would look as if the user had given it, and its errors in groups name no path.
     """
     arguments: dict[str, Any] = {}
     for one in table(cls):
         top, _dot, inner = one.name.partition(".")
-        arguments.setdefault(top, {"type": "dict"} if inner else _argument(one.kind, suboptions))
+        arguments.setdefault(top, {"type": "dict"} if inner else _argument(one.kind))
     return arguments
 
 
-def _argument(kind: Kind[Any], suboptions: bool) -> dict[str, Any]:
+def _argument(kind: Kind[Any]) -> dict[str, Any]:
     argument: dict[str, Any] = {"type": kind.type}
     if kind.elements:
         argument["elements"] = kind.elements
     if kind.choices:
         argument["choices"] = list(kind.choices)
-    # What may be a mapping or a list of them, Ansible leaves to the engine.
-    if suboptions and kind.table is not None and kind.type != "raw":
-        argument["options"] = argument_spec(kind.table, suboptions=True)
-        for one in table(kind.table):
-            if one.default is REQUIRED:
-                argument["options"][one.name]["required"] = True
     return argument

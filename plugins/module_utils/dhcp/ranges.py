@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
 from ..core import kinds
-from ..core.fields import Kind, OptionTable, option, required
+from ..core.fields import Documented, Kind, OptionTable, option, required
 from ..core.options import Address, Interface, Options, repr_short
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Range(OptionTable):
 
     start: Address = required(ADDRESS)
     end: Address = required(ADDRESS)
-    lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME)
+    lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, documented=Documented.BY_OTHERS)
 
 
 def lease_time(options: Options, name: str, default: str) -> str:

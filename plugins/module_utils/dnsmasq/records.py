@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core import kinds
-from ..core.fields import Kind, OptionTable, option, read, required, write
+from ..core.fields import Documented, Kind, OptionTable, option, read, required, write
 from ..core.options import Address, Options, repr_short
 from ..dhcp.dnsmasq_syntax import read_lines
 from ..dhcp.ranges import ADDRESS
@@ -71,7 +71,7 @@ class SrvRecord(_Record):
     protocol: str = required(_SERVICE_NAME)
     domain: str = option(kinds.domain, "")
     target: str = option(kinds.domain, "")
-    port: int = option(_NUMBER, 0)
+    port: int = option(_NUMBER, 0, documented=Documented.BY_OTHERS)
     priority: int = option(_NUMBER, 0)
     weight: int = option(_NUMBER, 0)
 

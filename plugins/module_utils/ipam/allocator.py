@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core import kinds
 from ..core.errors import InvalidOption, VirtnetError
+from ..core.fields import option, read_all, required
 from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
@@ -18,6 +20,7 @@ from .subnets import DEFAULT_POOLS, UP, FreeSubnets, Pool, Share, Subnet, Subnet
 
 # How many subnets an error message lists.
 _LISTED = 12
+MOST_HOSTS = 65536
 
 
 @dataclass(frozen=True)
@@ -38,26 +41,40 @@ class Fleet:
     claims: Sequence[Claim] = ()
 
 
+@dataclass(frozen=True)
+class HeldOptions:
+    """A subnet of another host as it is given; ``first``: it is fixed, so that networks of this host yield."""
+
+    host: str = required(kinds.text())
+    network: str = required(kinds.text())
+    subnet: ipaddress.IPv4Interface = required(kinds.ipv4_cidr)
+    first: bool = option(kinds.boolean, False)
+
+
+@dataclass(frozen=True)
+class FleetOptions:
+    """The option ``fleet``."""
+
+    position: int = option(kinds.integer(0, MOST_HOSTS - 1), 0)
+    of: int = option(kinds.integer(1, MOST_HOSTS), 1)
+    held: Sequence[HeldOptions] = option(kinds.groups_by_caller(HeldOptions), ())
+
+
 def read_fleet(options: Options, name: str) -> Fleet:
     """Read ``position`` and ``of`` (the share of this host), and ``held`` (by the others); raises InvalidOption."""
     if not options.given(name):
         return Fleet()
     group = options.group(name)
-    share = _read_share(group) if group.given("of") or group.given("position") else None
-    claims = []
-    for item in group.each("held"):
-        host = str(item.text("host"))
-        subnet = item.ipv4_cidr("subnet").network
-        description = f"network {item.text('network')!r} of host {host} ({subnet})"
-        claims.append(Claim(host, subnet, description, fixed=item.boolean("first", False)))
-        item.reject_unknown()
-    group.reject_unknown()
-    return Fleet(share, tuple(claims))
+    held = tuple(read_all(HeldOptions, item) for item in group.each("held"))
+    of = group.integer("of", 1, least=1, most=MOST_HOSTS)
+    given = read_all(FleetOptions, group, held=held, position=group.integer("position", 0, least=0, most=of - 1))
+    share = Share(given.position, given.of) if group.given("of") or group.given("position") else None
+    return Fleet(share, tuple(_claim(one) for one in given.held))
 
 
-def _read_share(group: Options) -> Share:
-    of = group.integer("of", 1, least=1, most=65536)
-    return Share(group.integer("position", 0, least=0, most=of - 1), of)
+def _claim(held: HeldOptions) -> Claim:
+    subnet = held.subnet.network
+    return Claim(held.host, subnet, f"network {held.network!r} of host {held.host} ({subnet})", fixed=held.first)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Union
 
+from ..core import kinds
+from ..core.fields import option, read_all, required
 from ..core.options import Options
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -48,6 +50,14 @@ class Pool:
     length: int = DEFAULT_LENGTH
 
 
+@dataclass(frozen=True)
+class PoolOptions:
+    """A pool as the user writes it; without ``prefix``, its subnets have DEFAULT_LENGTH, or its own length."""
+
+    subnet: ipaddress.IPv4Interface = required(kinds.ipv4_cidr)
+    prefix: int | None = option(kinds.integer(8, 30), None)
+
+
 DEFAULT_POOLS = (Pool(ipaddress.IPv4Network("192.168.0.0/16")),)
 
 
@@ -67,12 +77,12 @@ def read_pools(options: Options) -> Sequence[Pool]:
     pools = []
     for i, item in enumerate(options.items("pools")):
         pool = Options(item if isinstance(item, dict) else {"subnet": item}, f"{options.at('pools')}[{i}]")
-        cidr = pool.ipv4_cidr("subnet")
-        length = pool.integer("prefix", max(DEFAULT_LENGTH, cidr.network.prefixlen), least=8, most=30)
-        pool.reject_unknown()
-        if length < cidr.network.prefixlen:
-            pool.error("prefix", f"a /{length} is larger than the pool {cidr.network}")
-        pools.append(Pool(cidr.network, length))
+        given = read_all(PoolOptions, pool)
+        network = given.subnet.network
+        length = max(DEFAULT_LENGTH, network.prefixlen) if given.prefix is None else given.prefix
+        if length < network.prefixlen:
+            pool.error("prefix", f"a /{length} is larger than the pool {network}")
+        pools.append(Pool(network, length))
     return tuple(pools) or DEFAULT_POOLS
 
 

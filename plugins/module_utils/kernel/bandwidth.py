@@ -60,7 +60,10 @@ def _read_limit(options: Options) -> Limit | None:
 
 
 _LIMIT: Kind[Limit | None] = Kind(
-    lambda options, name: _read_limit(options.group(name)), "dict", write=lambda limit: limit and limit.as_options()
+    lambda options, name: _read_limit(options.group(name)),
+    "dict",
+    write=lambda limit: limit and limit.as_options(),
+    table=Limit,
 )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core import kinds
-from ..core.fields import option, read, write
+from ..core.fields import Documented, option, read, write
 from ..core.options import Options
 from ..dhcp.dhcpv6 import (
     DEPRECATED,
@@ -43,8 +43,8 @@ class Ipv6:
     prefixes of ``extra_addresses`` that guests are to stop using.
     """
 
-    address: ipaddress.IPv6Interface | None = option(kinds.ipv6_cidr, None)
-    auto: bool = option(kinds.boolean, False)
+    address: ipaddress.IPv6Interface | None = option(kinds.ipv6_cidr, None, documented=NONE)
+    auto: bool = option(kinds.boolean, False, documented=Documented.NOWHERE)
     ra: bool = option(kinds.boolean, True)
     ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     ra_names: bool = option(kinds.boolean, True)

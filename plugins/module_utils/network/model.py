@@ -8,14 +8,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from ..bridge.spec import BridgeOptions, check_bridge
 from ..core import kinds
-from ..core.fields import option, read, required, write
-from ..core.identity import bridge_mac, bridge_name, network_uuid
+from ..core.fields import Documented, option, read, required, write
+from ..core.identity import network_uuid
 from ..core.options import Interface, Options, repr_short
 from ..dhcp import ranges as dhcp
 from ..dhcp.netboot import BOOT, TFTP_ROOT, Boot
@@ -35,9 +33,10 @@ from ..nft.elements import MOST_CONNECTIONS
 from ..nft.helpers import HELPERS, has_helpers, read_helpers
 from ..nft.nat import Nat, read_nat
 from ..nft.policy import LIMITED, NO_POLICY, Policy, has_policy, read_policy
-from ..nft.port_forwards import Forward, read_forwards
-from ..nft.spec import NAME, NAME_WORDS, ZONE_NAME, read_clamp_mss, read_connection_rate
-from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
+from ..nft.port_forwards import PORT_FORWARDS, Forward, read_forwards
+from ..nft.spec import NAME, NAME_WORDS, read_clamp_mss, read_connection_rate
+from ..openvswitch.port_vlans import PortVlan, of_portgroup
+from .bridge import BRIDGE, NetworkBridge, read_bridge
 from .combinations import validate_combinations
 from .from_xml import options_from_xml
 from .ipv6 import NONE, Ipv6, read_ipv6
@@ -51,10 +50,10 @@ MODES = (*MODES_OF_RULES, BRIDGED)
 class Ipv4:
     """The host's address on the bridge, or None. ``auto``: it is chosen automatically."""
 
-    address: ipaddress.IPv4Interface | None = option(kinds.ipv4_cidr, None)
-    auto: bool = option(kinds.boolean, False)
+    address: ipaddress.IPv4Interface | None = option(kinds.ipv4_cidr, None, documented=AUTO)
+    auto: bool = option(kinds.boolean, False, documented=Documented.NOWHERE)
     dhcp: bool = option(kinds.boolean, True, name="dhcp.enabled")
-    lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, name="dhcp.lease_time")
+    lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, name="dhcp.lease_time", documented=Documented.BY_OTHERS)
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), (), name="dhcp.ranges")
     hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), (), name="dhcp.hosts")
     ignore_client_ids: bool = option(kinds.boolean, False, name="dhcp.ignore_client_ids")
@@ -96,17 +95,6 @@ def _managed_by_libvirt(network: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class NetworkBridge(BridgeOptions):
-    """The bridge of a network; ``zone``: the zone of firewalld that it is in, empty for ours."""
-
-    zone: str = option(ZONE_NAME, "", is_written=attrgetter("zone"))
-
-
-# Ansible would refuse a name in place of the options.
-_BRIDGE = replace(kinds.group_by_caller(NetworkBridge), type="raw")
-
-
-@dataclass(frozen=True)
 class Network:
     """One virtual network. ``path``: where it stands in the user's input.
 
@@ -123,15 +111,15 @@ class Network:
     persistent: bool = option(kinds.boolean, True)
     mode: str = option(kinds.choice(*MODES), "nat")
     uplinks: Sequence[str] = option(kinds.interface_or_list, (), name="uplink")
-    bridge: NetworkBridge = option(_BRIDGE, NetworkBridge(name=""))
+    bridge: NetworkBridge = option(BRIDGE, NetworkBridge(name=""))
     ipv4: Ipv4 = option(kinds.group_by_caller(Ipv4), Ipv4())
     ipv6: Ipv6 = option(kinds.group_by_caller(Ipv6), Ipv6())
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
-    forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
+    forwards: Sequence[Forward] = option(PORT_FORWARDS, (), name="port_forwards")
     isolate_guests: bool = option(kinds.boolean, False)
     port_security: NetworkPortSecurity = option(PORT_SECURITY, NetworkPortSecurity(), is_written=has_level)
-    connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
-    clamp_mss: bool = option(kinds.boolean, False)
+    connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0, documented=Documented.BY_OTHERS)
+    clamp_mss: bool = option(kinds.boolean, False, documented=Documented.BY_OTHERS)
     helpers: Sequence[str] = option(HELPERS, (), name="conntrack_helpers", is_written=has_helpers)
     policy: Policy = option(kinds.group_by_caller(Policy), NO_POLICY, is_written=has_policy)
     extra_addresses: Sequence[str] = option(kinds.cidrs, ())
@@ -257,7 +245,7 @@ def read_network(options: Options, identity: str) -> Network:
         uuid=_uuid(options, identity, name),
         state=state,
         mode=mode,
-        bridge=_read_bridge(options.group("bridge"), identity, name, mode, libvirt),
+        bridge=read_bridge(options.group("bridge"), identity, name, mode, libvirt),
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, ipv4.named_hosts)),
@@ -312,22 +300,6 @@ def _uuid(options: Options, identity: str, name: str) -> str:
         return str(UUID(text)) if text else network_uuid(identity, name)
     except ValueError:
         options.error("uuid", f"{repr_short(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
-
-
-def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> NetworkBridge:
-    options.owner = f"network {network!r}"
-    with_vlan = [str(group["name"]) for group in libvirt.portgroups if "vlan" in group]
-    bridge = read(
-        NetworkBridge,
-        options,
-        name=options.interface("name", bridge_name(network)),
-        mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),
-        vlans=read_port_vlans(options, "vlans", with_vlan),
-        **({} if options.raw("zone", None) else {"zone": ""}),
-    )
-    check_bridge(options, bridge)
-    options.reject_unknown()
-    return bridge
 
 
 def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:

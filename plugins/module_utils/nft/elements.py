@@ -16,7 +16,7 @@ from .helpers import HELPERS, PORTS, has_helpers, helper_set
 from .nat import Nat
 from .policy import NO_POLICY, Policy, has_policy
 from .policy_sets import elements_of_policy, policy_of
-from .port_forwards import Forward
+from .port_forwards import PORT_FORWARDS, Forward
 from .sets import FORWARDS, SETS, Elements, Members
 
 MODES = ("nat", "routed", "isolated", "open")
@@ -53,7 +53,7 @@ class Rules:
     uplinks: Sequence[str] = option(kinds.interface_or_list, (), name="uplink")
     subnets: Sequence[str] = option(kinds.cidrs, ())
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
-    forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
+    forwards: Sequence[Forward] = option(PORT_FORWARDS, (), name="port_forwards")
     isolate_guests: bool = option(kinds.boolean, False)
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
     clamp_mss: bool = option(kinds.boolean, False)

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, collapse_addresses
 from typing import Any, Union
 
 from ..core import kinds
-from ..core.fields import Kind, OptionTable, option, read
-from ..core.options import REQUIRED, Interface, Options, Required, repr_short
+from ..core.fields import Kind, OptionTable, option, read, read_all, required
+from ..core.options import REQUIRED, Interface, Options, repr_short
 
 # Services such as NFS take a low source port as a sign of a privileged user.
 PORTS = (1024, 65535)
@@ -23,10 +23,38 @@ _BROADCAST = IPv4Address("255.255.255.255")
 _CHAIN = re.compile(r"vn_nat(?:_([0-9.]+)_([0-9.]+))?_(\d{1,5})_(\d{1,5})")
 
 
+_PORT = kinds.integer(1, 65535)
+_IPV4_ADDRESS: Kind[IPv4Address] = Kind(lambda options, name: options.ipv4_address(name), write=str)
+
+
+@dataclass(frozen=True)
+class PortRange:
+    """Ports of a port forward, first and last."""
+
+    start: int = required(_PORT)
+    end: int = required(_PORT)
+
+
+@dataclass(frozen=True)
+class SourcePorts:
+    """Ports that connections of guests come out with, first and last."""
+
+    start: int = option(_PORT, PORTS[0])
+    end: int = option(_PORT, PORTS[1])
+
+
+@dataclass(frozen=True)
+class SourceAddresses:
+    """Addresses that guests come out with, first and last; without an end, the first alone."""
+
+    start: IPv4Address | None = option(_IPV4_ADDRESS, None)
+    end: IPv4Address | None = option(_IPV4_ADDRESS, None)
+
+
 def _read_source(options: Options) -> Source:
-    start = options.ipv4_address("start", REQUIRED if options.given("end") else None)
-    end = options.ipv4_address("end", start)
-    options.reject_unknown()
+    addresses = read_all(SourceAddresses, options)
+    start = options.ipv4_address("start", REQUIRED if addresses.end is not None else None)
+    end = addresses.end if addresses.end is not None else start
     if start is None or end is None:
         return ()
     for name, address in (("start", start), ("end", end)):
@@ -39,16 +67,12 @@ def _read_source(options: Options) -> Source:
     return str(start), str(end)
 
 
-def read_port_range(
-    options: Options, default_start: int | Required = REQUIRED, default_end: int | Required = REQUIRED
-) -> tuple[int, int]:
+def read_port_range(options: Options, cls: Callable[..., PortRange | SourcePorts] = PortRange) -> tuple[int, int]:
     """The first and the last port of a range; raises InvalidOption."""
-    start = options.integer("start", default_start, least=1, most=65535)
-    end = options.integer("end", default_end, least=1, most=65535)
-    options.reject_unknown()
-    if end < start:
-        options.error("end", f"{end} is below the start {start}; swap them")
-    return start, end
+    ports = read_all(cls, options)
+    if ports.end < ports.start:
+        options.error("end", f"{ports.end} is below the start {ports.start}; swap them")
+    return ports.start, ports.end
 
 
 def collapsed(cidrs: Iterable[Interface]) -> tuple[str, ...]:
@@ -79,11 +103,13 @@ _SOURCE: Kind[Source] = Kind(
     lambda options, name: _read_source(options.group(name)),
     "dict",
     write=lambda source: {"start": source[0], "end": source[1]} if source else None,
+    table=SourceAddresses,
 )
 _PORTS: Kind[tuple[int, int]] = Kind(
-    lambda options, name: read_port_range(options.group(name), *PORTS),
+    lambda options, name: read_port_range(options.group(name), SourcePorts),
     "dict",
     write=lambda ports: {"start": ports[0], "end": ports[1]},
+    table=SourcePorts,
 )
 _EXCEPTIONS: Kind[Sequence[str]] = Kind(_read_exceptions, "list", elements="str", write=list)
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ..core import kinds
 from ..core.errors import InvalidOption
-from ..core.fields import Kind, OptionTable, option, read_all, write
+from ..core.fields import Kind, OptionTable, option, read_all, required, write
 from ..core.options import Options, repr_short, without_zone
 from ..core.protocols import PROTOCOLS
 
@@ -94,6 +94,14 @@ def ports_of(service: str) -> Sequence[tuple[str, str]]:
     return [(protocol, ports)] if ports else [(one, str(port)) for one, port in WORDS[service]]
 
 
+@dataclass(frozen=True)
+class HostService:
+    """Ports of the host, as an item of ``to_host``."""
+
+    port: str = required(PORTS)
+    protocol: str = option(kinds.choice(*PROTOCOLS.values()), "tcp")
+
+
 def _read_host_services(options: Options, name: str) -> Sequence[str]:
     value = options.raw(name)
     if value in (ALL, [ALL]):
@@ -102,11 +110,8 @@ def _read_host_services(options: Options, name: str) -> Sequence[str]:
     for i, item in enumerate(options.items(name)):
         place = f"{name}[{i}]"
         if isinstance(item, Mapping):
-            group = Options(item, options.at(place), options.owner)
-            services.append(
-                f"{group.choice('protocol', tuple(PROTOCOLS.values()), 'tcp')} {_read_ports(group, 'port')}"
-            )
-            group.reject_unknown()
+            service = read_all(HostService, Options(item, options.at(place), options.owner))
+            services.append(f"{service.protocol} {service.port}")
         else:
             services.append(Options({place: item}, options.path, options.owner).choice(place, (SERVICES, *WORDS)))
         if services[-1] in services[:-1]:
@@ -121,7 +126,7 @@ def _write_host_services(services: Sequence[str]) -> Any:
     return [{"protocol": word, "port": _write_ports(ports)} if ports else word for word, _space, ports in pairs]
 
 
-_HOST_SERVICES: Kind[Sequence[str]] = Kind(_read_host_services, "raw", write=_write_host_services)
+_HOST_SERVICES: Kind[Sequence[str]] = Kind(_read_host_services, "raw", write=_write_host_services, table=HostService)
 
 
 def _read_entries(options: Options, name: str) -> Sequence[Entry]:

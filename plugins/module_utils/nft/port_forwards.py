@@ -10,14 +10,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
+from ..core import kinds
 from ..core.errors import InvalidOption
-from ..core.options import Options, repr_short, without_zone
-from .nat import read_port_range
+from ..core.fields import Kind, option, read_all, required
+from ..core.options import Address, Options, repr_short, without_zone
+from .nat import PortRange, read_port_range
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
 # What dnsmasq serves guests on; a forward of them on every address of the host would take that from the guests.
 _SERVED = {"tcp": (53,), "udp": (53, 67, 69, 547)}
+
+_PORT = kinds.integer(1, 65535)
+_ADDRESS: Kind[Address] = Kind(lambda options, name: options.address(name), write=str)
+_PORT_RANGE: Kind[tuple[int, int]] = Kind(
+    lambda options, name: read_port_range(options.group(name)), "dict", table=PortRange
+)
+
+
+@dataclass(frozen=True)
+class ForwardOptions:
+    """A port forward as the user writes it, with ``port`` or ``port_range``."""
+
+    to: str = required(kinds.text())
+    protocol: str = option(kinds.choice(*PROTOCOLS), "tcp")
+    port: int | None = option(_PORT, None)
+    port_range: tuple[int, int] | None = option(_PORT_RANGE, None)
+    to_port: int | None = option(_PORT, None)
+    address: Address | None = option(_ADDRESS, None)
 
 
 @dataclass(frozen=True)
@@ -72,17 +92,19 @@ class Forward:
         raise InvalidOption(f"{self.path}.port" if self.path else "port_forwards", problem, owner)
 
 
+PORT_FORWARDS: Kind[Sequence[Forward]] = replace(kinds.groups_by_caller(Forward), table=ForwardOptions)
+
+
 def read_forwards(options: Options, hosts: Mapping[str, str]) -> list[Forward]:
     """The option ``port_forwards``; ``hosts``: addresses of DHCP hosts by name. Raises InvalidOption."""
     return [_read(item, hosts) for item in options.each("port_forwards")]
 
 
 def _read(options: Options, hosts: Mapping[str, str]) -> Forward:
-    protocol = options.choice("protocol", PROTOCOLS, "tcp")
-    first, last, to_port = _read_ports(options)
-    address = options.address("address", None)
-    to = _read_target(options, hosts)
-    options.reject_unknown()
+    given = read_all(ForwardOptions, options)
+    protocol, address = given.protocol, given.address
+    first, last, to_port = _ports(options, given)
+    to = _target(options, given.to, hosts)
     if address is not None and (address.is_loopback or address.is_multicast or address.is_unspecified):
         options.error(
             "address", f"{repr_short(str(address))} cannot be forwarded; give an address of a link, or leave it out"
@@ -100,23 +122,18 @@ def _read(options: Options, hosts: Mapping[str, str]) -> Forward:
     return Forward(protocol, first, last, to, to_port, str(address) if address else "", options.path)
 
 
-def _read_ports(options: Options) -> tuple[int, int, int | None]:
-    if options.given("port") == options.given("port_range"):
+def _ports(options: Options, given: ForwardOptions) -> tuple[int, int, int | None]:
+    if (given.port is None) == (given.port_range is None):
         options.error("port", "give either port or port_range")
-    if options.given("port"):
-        options.raw("port_range", None)
-        port = options.integer("port", least=1, most=65535)
-        return port, port, options.integer("to_port", port, least=1, most=65535)
-    options.raw("port", None)
-    if options.given("to_port"):
+    if given.port is not None:
+        return given.port, given.port, given.port if given.to_port is None else given.to_port
+    if given.to_port is not None:
         options.error("to_port", "has no meaning with port_range, whose ports stay as they are; leave it out")
-    options.raw("to_port", None)
-    first, last = read_port_range(options.group("port_range"))
+    first, last = given.port_range or (0, 0)
     return (first, last, first) if first == last else (first, last, None)
 
 
-def _read_target(options: Options, hosts: Mapping[str, str]) -> str:
-    text = options.text("to")
+def _target(options: Options, text: str, hosts: Mapping[str, str]) -> str:
     if text in hosts:
         return text
     try:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from ..core import kinds
-from ..core.fields import Kind, option, read, write
+from ..core.fields import Kind, option, read, required, write
 from ..core.options import Options, repr_short
 
 # ovs-vswitchd.conf.db(5), table Port, column vlan_mode.
@@ -20,7 +20,10 @@ _MOST_TAG = 4094
 
 
 _TRUNKS: Kind[tuple[int, ...]] = Kind(
-    lambda options, name: tuple(sorted(set(options.integers(name, least=0, most=_MOST_TAG)))), write=list
+    lambda options, name: tuple(sorted(set(options.integers(name, least=0, most=_MOST_TAG)))),
+    "list",
+    elements="int",
+    write=list,
 )
 
 
@@ -46,6 +49,23 @@ class PortVlan:
         if self.portgroup:
             return {"port": self.port, "portgroup": self.portgroup}
         return {"port": self.port, **write(self.vlan)}
+
+
+@dataclass(frozen=True)
+class _Port:
+    port: str = required(kinds.interface)
+
+
+@dataclass(frozen=True)
+class PortVlanOptions(Vlan, _Port):
+    """An item of the option ``vlans`` of a bridge."""
+
+
+@dataclass(frozen=True)
+class NetworkPortVlanOptions(PortVlanOptions):
+    """An item of the option ``bridge.vlans`` of a network, which may name one of its portgroups."""
+
+    portgroup: str = option(kinds.text(), "")
 
 
 def read_port_vlans(options: Options, name: str, portgroups: Sequence[str] | None = None) -> tuple[PortVlan, ...]:
