@@ -36,6 +36,19 @@ ELSEWHERE = {
         ),
         "needs networks of others: tests/kernel/test_import.py makes them, tests/unit/plugins/test_foreign.py runs it",
     ),
+    **dict.fromkeys(
+        (
+            "virtnet trace lab 192.168.60.7 tcp 443",
+            "virtnet trace lab 192.168.60.7 tcp 22",
+            "virtnet trace 198.51.100.10 192.0.2.9",
+            "virtnet trace lab host tcp 22",
+            "virtnet trace lab outside tcp 443",
+            "virtnet policies",
+            "nft add table inet mine",
+            "nft add chain inet mine way '{ type filter hook forward priority 0; policy drop; }'",
+        ),
+        "needs guests and another firewall: tests/kernel/test_policy_views.py compares traces with real packets",
+    ),
     "ansible-playbook virtnet.linux.awx.configure -e virtnet_awx_scm_url=https://git.example.org/networks.git": (
         "needs an AWX, which needs a Kubernetes: tests/unit/packaging/test_awx.py checks what AWX would get; "
         "scenario awx runs its jobs"

@@ -22,7 +22,7 @@ CURES = ROOT / "docs" / "docsite" / "cures.yml"
 HEAD = '.. csv-table::\n    :header: "message", "what to do"\n    :widths: 60, 40\n'
 ERRORS = {
     "CommandFailed", "DnsmasqFailed", "InvalidOption", "Locked", "MissingTool", "NoUsableDnsmasq", "NotConverged",
-    "NotRunning", "VirtnetError",
+    "NotRunning", "VirtnetError", "WrongUsage",
 }  # fmt: skip
 GAP = "…"
 # The packages whose messages have a section.
