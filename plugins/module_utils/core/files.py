@@ -112,10 +112,22 @@ def open_new(path: str, mode: int, replaced: str) -> Iterator[TextIO]:
         stream.flush()
 
 
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """An OSError of the block names a file: those of write(2) and fsync(2) name none, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, path) from error
+        raise
+
+
 def _sync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -164,7 +176,7 @@ def write_files(files: Iterable[File]) -> None:
                     os.unlink(path)
         for file in desired:
             if file.content is not None:
-                with open_new(_temporary(file.path), file.mode, file.path) as stream:
+                with _named(file.path), open_new(_temporary(file.path), file.mode, file.path) as stream:
                     stream.write(file.content)
         _sync_all([_temporary(file.path) for file in desired if file.content is not None])
         for file in desired:
@@ -179,7 +191,7 @@ def write_files(files: Iterable[File]) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(_temporary(file.path))
         # filename2 is the file that was to be replaced.
-        raise VirtnetError(f"cannot write {error.filename2 or error.filename or folders}: {error.strerror}") from error
+        raise VirtnetError(f"cannot write {error.filename2 or error.filename}: {error.strerror}") from error
 
 
 def write_volatile(file: File) -> None:

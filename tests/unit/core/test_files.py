@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import time
 from collections.abc import Iterator
@@ -158,3 +159,17 @@ def test_a_file_that_is_written_in_place_has_the_new_content_alone(tmp_path: Pat
 def test_a_mount_point_is_known_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/proc")
     assert files.is_mount_point(str(tmp_path / "link")) and not files.is_mount_point(str(tmp_path))
+
+
+def test_a_file_for_which_there_is_no_room_is_named(tmp_path: Path) -> None:
+    """As on a full disk, it is the write that fails, and it names no file."""
+    files = [File(str(tmp_path / "small"), "x"), File(str(tmp_path / "large"), "x" * 100)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(VirtnetError) as error:
+            write_files(files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(error.value) == f"cannot write {tmp_path}/large: File too large"
+    assert not list(tmp_path.iterdir())
