@@ -66,6 +66,10 @@ class ModuleDocFragment:
 '''
 
 
+# References to options of the module are long words, and the options of the role stand further in.
+_ROLE_WIDTH = 48
+
+
 class _Dumper(yaml.SafeDumper):
     """Items of lists are further in than their key; nothing is written as an alias."""
 
@@ -76,8 +80,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def as_yaml(data: Any) -> str:
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=92, allow_unicode=True)
+def as_yaml(data: Any, width: int = 92) -> str:
+    """``width``: where a line ends after the word that reaches it."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=width, allow_unicode=True)
 
 
 def documentation(module: str) -> dict[str, Any]:
@@ -278,7 +283,7 @@ def files() -> dict[Path, str]:
     before, _begin, rest = ROLE.read_text().partition(_BEGIN)
     _written, _mark, after = rest.partition(_END)
     assert _begin and _mark, f"{ROLE} has no marks"
-    networks = as_yaml({"options": role(texts, used)})
+    networks = as_yaml({"options": role(texts, used)}, _ROLE_WIDTH)
     found[ROLE] = before + _BEGIN + "".join(f"        {line}\n" for line in networks.splitlines()) + _END + after
     unused = {
         (key, option) for key, options in yaml.safe_load(TEXTS.read_text()).items() if key != "modules"

@@ -162,6 +162,13 @@ RULES: dict[str, Sample] = {
         )
     },
     **{
+        f"policy.to_host.{name}": Sample(
+            *({"policy": {"to_host": [{"protocol": "tcp", "port": 9100, name: value}]}} for value in values),
+            {"policy": {"to_host": ["dns"]}},
+        )
+        for name, values in (("protocol", ("tcp", "sctp")), ("port", (9101, "9200-9210")))
+    },
+    **{
         f"policy.{kind}[].{name}": Sample(
             *({"policy": {**_POLICY, kind: [{**_ENTRY, name: value}]}} for value in values),
             {"policy": {**_POLICY, kind: [_ENTRY]}},

@@ -136,10 +136,9 @@ def test_a_file_that_dnsmasq_cannot_read_is_noted(tmp_path: Any) -> None:
     spec = FragmentSpec.from_options(Options(options, "fragments[0]"))
     reconciler = Fragments([spec], False, Paths(str(tmp_path)))
     notes = [note for note in reconciler.plan(reconciler.read()).notes if "has no effect as long as" in note]
-    assert [note.partition(" has no")[0] for note in notes] == [
-        f"network 'lab': the line 'addn-hosts={tmp_path}' (dnsmasq.options[2])",
-        "network 'lab': the line 'servers-file=/no/such' (dnsmasq.options[3])",
-    ]
+    folder, missing = notes
+    assert folder.startswith("network 'lab': the line 'addn-hosts=/") and "(dnsmasq.options[2])" in folder
+    assert missing.startswith("network 'lab': the line 'servers-file=/no/such' (dnsmasq.options[3]) has no effect")
 
 
 @pytest.mark.parametrize(
