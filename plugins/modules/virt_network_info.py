@@ -217,7 +217,7 @@ networks:
           returned: success
         packets:
           description:
-            - The first packets of flows that it has matched. The number starts again where the rules are replaced.
+            - The first packets of flows that it has matched. It starts again where rules that were altered are loaded again.
           type: int
           returned: success
     packets:

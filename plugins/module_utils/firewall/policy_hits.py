@@ -27,7 +27,8 @@ class Hits:
 
 
 def policy_hits(table: Table | None) -> list[Hits]:
-    """The hits of all networks; those of host's ports as well. They count since the rules were last replaced."""
+    """The hits of all networks; those of host's ports as well. They count since the entry was added, or the whole
+    table was loaded."""
     if table is None:
         return []
     names = {bridge: name for (bridge,), name in table.elements.get("vn_bridges", {}).items()}
