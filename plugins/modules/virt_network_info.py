@@ -217,7 +217,8 @@ networks:
           returned: success
         packets:
           description:
-            - The first packets of flows that it has matched. It starts again where rules that were altered are loaded again.
+            - The first packets of flows that it has matched. It starts again where rules that were altered are loaded
+              again.
           type: int
           returned: success
     packets:

@@ -177,11 +177,12 @@ class Writer:
         return {**found, "description": self.referring(found["description"], path)}
 
     def referring(self, text: Any, path: str) -> Any:
-        """A description, in which O(.name) stands for a neighbour."""
+        """A description, in which O(.name) stands for a neighbour, O(name) for an option of the module virt_network."""
         if isinstance(text, list):
             return [self.referring(item, path) for item in text]
-        place = rf"O({path}" if self.refers else "C("
-        return re.sub(r"O\(\.", lambda _match: place, text)
+        if self.refers:
+            return text.replace("O(.", f"O({path}")
+        return _without_references(text.replace("O(.", "C("), set(), "virt_network")
 
 
 def without_default(text: Any) -> Any:
