@@ -207,6 +207,7 @@ EXAMPLES = r"""
 - name: Guests get IPv6 addresses by DHCPv6 alone
   virtnet.linux.dnsmasq_fragment:
     name: managed
+    instance: private
     interface: vn-managed
     domain: managed.example
     ipv6:
@@ -232,6 +233,7 @@ EXAMPLES = r"""
 - name: A network has records, and its queries for a domain go to the servers of that
   virtnet.linux.dnsmasq_fragment:
     name: office
+    instance: private
     interface: vn-office
     address: 192.168.32.1/24
     domain: office.example

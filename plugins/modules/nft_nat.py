@@ -194,19 +194,21 @@ EXAMPLES = r"""
 
 - name: Guests reach a database, the web and a port of the host, but no private addresses
   virtnet.linux.nft_nat:
-    name: guests
-    bridge: br-guests
-    subnets: [192.168.30.0/24]
-    policy:
-      default: deny
-      to_host: [services, {protocol: tcp, port: 9100}]
-      allow:
-        - {from: 192.168.30.10, network: dmz, to: 10.20.30.10, protocol: tcp, port: 5432}
-        - {protocol: tcp, port: 443}
-      deny:
-        - {to: 10.0.0.0/8}
-        - {from: 192.168.30.64/26, network: dmz, protocol: udp, port: 8000-8010}
-      log: true
+    networks:
+      - name: guests
+        bridge: br-guests
+        subnets: [192.168.30.0/24]
+        policy:
+          default: deny
+          to_host: [services, {protocol: tcp, port: 9100}]
+          allow:
+            - {from: 192.168.30.10, network: dmz, to: 10.20.30.10, protocol: tcp, port: 5432}
+            - {protocol: tcp, port: 443}
+          deny:
+            - {to: 10.0.0.0/8}
+            - {from: 192.168.30.64/26, network: dmz, protocol: udp, port: 8000-8010}
+          log: true
+      - {name: dmz, bridge: br-dmz, subnets: [10.20.30.0/24]}
 """
 
 RETURN = r"""

@@ -159,15 +159,23 @@ class OptionsHost:
         return rows
 
     def ruleset(self) -> list[Any]:
-        """All rules, without counters and handles."""
+        """All rules, without counters and handles; sets, maps and chains in the order of their names."""
         objects = self.host.json("nft", "-j", "list", "ruleset")["nftables"]
-        return [without_counters(item) for item in objects if "metainfo" not in item]
+        return sorted((without_counters(item) for item in objects if "metainfo" not in item), key=place)
+
+
+def place(item: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kind of an object and where it is: rules of a chain keep their order."""
+    ((kind, content),) = item.items()
+    return (kind, *(str(content.get(key, "")) for key in ("family", "table", "chain", "name")))
 
 
 def without_counters(value: Any) -> Any:
     if isinstance(value, Mapping):
         kept = {key: item for key, item in value.items() if key not in ("handle", "packets", "bytes", "expires")}
-        return {key: without_counters(item) for key, item in kept.items()}
+        plain = {key: without_counters(item) for key, item in kept.items()}
+        is_members = {key: key == "elem" and isinstance(item, list) for key, item in plain.items()}
+        return {key: sorted(item, key=json.dumps) if is_members[key] else item for key, item in plain.items()}
     items = [without_counters(item) for item in value] if isinstance(value, list) else []
     return sorted(items, key=json.dumps) if items and isinstance(items[0], list) else items or value
 

@@ -29,7 +29,7 @@ def read_missing(helpers: Collection[str]) -> dict[str, str]:
 
 
 def _missing_module(helper: str) -> str:
-    objects = "\n".join(declarations([helper]))
+    objects = "\n".join(declarations([helper]).values())
     table = f"table {FAMILY} virtnet_check {{\n{objects}\n}}\n"
     conntrack, nat = f"nf_conntrack_{helper}", f"nf_nat_{helper}"
     if run(["nft", "-c", "-f", "-"], stdin=table, check=False).code:
