@@ -268,7 +268,7 @@ EXAMPLES = r"""
         boot:
           - {arch: bios, file: undionly.kpxe, server: 192.168.30.5}
           - {ipxe: true, file: "http://192.168.30.1/menu.ipxe"}
-        tftp_root: /srv/tftp
+        tftp_root: /srv
 
 - name: Clones of a machine get an address each
   virtnet.linux.virt_network:
